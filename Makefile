@@ -1,0 +1,40 @@
+# make run     the whole lab: environment, then every stage of params/lab (about ten minutes on 2 cores)
+# make smoke   the same, tiny (about two minutes; its figures mean nothing)
+# make test    the tests, with every notebook on params/smoke
+# make ui      the runs in MLflow, http://127.0.0.1:5000
+# make lab     the notebooks in JupyterLab
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+STORE := $(or $(MLFLOW_TRACKING_URI),sqlite:///$(CURDIR)/mlruns/mlflow.db)
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: run smoke test ui lab
+.DEFAULT_GOAL := run
+
+run: $(STAMP)
+	$(BIN)/python -m lib.pipeline params/lab
+
+smoke: $(STAMP)
+	$(BIN)/python -m lib.pipeline params/smoke
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q
+
+ui: $(STAMP)
+	$(BIN)/python -c "from lib.tracking import open_store; open_store()"
+	$(BIN)/mlflow ui --backend-store-uri "$(STORE)" --host 127.0.0.1 --port 5000
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab
+
+# Made again when the requirements change; uv, where it is installed, takes seconds instead of minutes.
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	if command -v uv > /dev/null; then \
+		uv pip install --python $(BIN)/python -r requirements.txt && uv pip install --python $(BIN)/python --no-deps -e . ; \
+	else \
+		$(BIN)/python -m pip install -r requirements.txt && $(BIN)/python -m pip install --no-deps -e . ; \
+	fi
+	touch $(STAMP)
