@@ -1,0 +1,71 @@
+"""Counts over folders of answer trees, as one JSON object; on request the drawing of one tree.
+
+    python -m lib.trees DIR [DIR ...] [--draw FILE.png --tree NAME]
+
+Folders are searched recursively. Every .json or .jsonl file that holds no readable tree counts as set aside; the reasons go to
+the error stream.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+import orjson
+
+from lib.trees.pairs import path_pairs, step_pairs
+from lib.trees.record import Tree
+from lib.trees.steps import num_steps
+from lib.trees.toolbench import SetAside, iter_trees
+
+COUNTS = ("trees", "set_aside", "wins", "nodes", "steps", "step_pairs", "trees_with_step_pairs", "path_pairs")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the counts; exit code 2 where an argument is wrong or the tree to draw is not there."""
+    parser = argparse.ArgumentParser(prog="python -m lib.trees", description="Count answer trees, and draw one.")
+    parser.add_argument("paths", nargs="+", metavar="DIR", help="folder (searched recursively) or file of answer trees")
+    parser.add_argument("--draw", type=Path, metavar="FILE.png", help="draw a tree into this file; its ending is the format")
+    parser.add_argument("--tree", metavar="NAME", help="the tree to draw: the name of its file, with or without .json")
+    options = parser.parse_args(arguments)
+    if (options.draw is None) != (options.tree is None):
+        parser.error("--draw and --tree go together: give the picture's file and the tree's name")
+    counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
+    wanted = None
+    try:
+        for tree in iter_trees(options.paths, lambda bad: _note(bad, counts)):
+            counts.update(tree_counts(tree))
+            if wanted is None and tree.tree_id == str(options.tree).removesuffix(".json"):
+                wanted = tree
+    except ValueError as error:
+        parser.error(str(error))
+    print(orjson.dumps(dict(counts)).decode())
+    if options.draw is not None:
+        if wanted is None:
+            parser.error(f"--tree {options.tree}: found no such tree among {counts['trees']}; give the name of a file there")
+        _draw(wanted, options.draw)
+
+
+def tree_counts(tree: Tree) -> dict[str, int]:
+    """What one tree adds to the counts. Nodes include the root; steps are messages of the model."""
+    num_pairs = len(step_pairs(tree))
+    return {"trees": 1, "wins": int(tree.win), "nodes": sum(1 for _ in tree.root.walk()), "steps": num_steps(tree),
+            "step_pairs": num_pairs, "trees_with_step_pairs": int(num_pairs > 0), "path_pairs": len(path_pairs(tree))}
+
+
+def _note(bad: SetAside, counts: Counter[str]) -> None:
+    counts["set_aside"] += 1
+    print(f"set aside: {bad.path}: {bad.reason}", file=sys.stderr)
+
+
+def _draw(tree: Tree, path: Path) -> None:
+    from lib.trees.draw import draw_tree  # here: counting needs no Matplotlib
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw_tree(tree).savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()

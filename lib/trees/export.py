@@ -1,0 +1,107 @@
+"""States, steps and pairs in other programs' words: ToolBench's training messages, TRL's preference rows, ToolPreference's.
+
+Nothing here is read back by us; our own stores are in `store.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from lib.search.state import Observation, State, Step, Turn
+from lib.trees.pairs import PreferencePair
+from lib.trees.record import Tree
+from lib.trees.steps import answer_edges, state_at
+
+Message = dict[str, Any]
+
+
+def train_messages(tree: Tree) -> list[list[Message]]:
+    """ToolBench's `train_messages`: for each step to the answer, the messages up to and including it; no diversity message.
+
+    ToolBench itself leaves the last diversity message in, flagged `"valid": false`.
+    """
+    path = answer_edges(tree)
+    messages: list[Message] = [{"role": "system", "content": tree.system},
+                               {"role": "user", "content": f"\n{tree.query}\nBegin!\n"}]
+    samples = []
+    for turn in state_at(tree, path).turns:
+        message, *answer = _toolbench_messages(turn)
+        messages.append(message)
+        samples.append(list(messages))
+        messages += answer
+    return samples
+
+
+def to_trl(pair: PreferencePair) -> dict[str, Any]:
+    """TRL's conversational preference row {prompt, chosen, rejected, tools}.
+
+    Arguments are objects where they are JSON objects, as chat templates expect, else the raw text. Do not pass such rows to
+    `Dataset.from_list`: Arrow unites the objects' keys and fills them with nulls. JSON lines keep them as they are.
+    """
+    return {"prompt": list(_conversation(pair.state)), "chosen": [_assistant(pair.chosen)],
+            "rejected": [_assistant(pair.rejected)],
+            "tools": [{"type": "function", "function": function} for function in pair.state.functions]}
+
+
+def to_toolpreference(pair: PreferencePair) -> dict[str, Any]:
+    """A row {id, category, instruction, input, output} with output = [preferred, dispreferred].
+
+    Source: Chen et al. 2024, arXiv 2406.07115, Sec. 4.2: the instruction holds the task and the API documentation, the
+    input the query and the steps so far. The wording of a step is ToolBench's (preprocess_toolllama_data.py).
+    """
+    functions = orjson.dumps(pair.state.functions).decode()
+    instruction = f"{pair.state.system}\nSpecifically, you have access to the following APIs: {functions}".lstrip()
+    history = [part for turn in pair.state.turns for part in _react_turn(turn)]
+    return {"id": f"{pair.tree_id}:{pair.depth}", "category": pair.scenario, "instruction": instruction,
+            "input": "\n".join([pair.state.query, *history]), "output": [react_text(pair.chosen), react_text(pair.rejected)]}
+
+
+def react_text(step: Step) -> str:
+    """A step in ToolBench's lines "Thought: ... Action: ... Action Input: ..."; the last two only where it calls."""
+    lines = [f"Thought: {step.thought}"]
+    if step.is_call:
+        lines += [f"Action: {step.name}", f"Action Input: {step.arguments}"]
+    return "\n".join(lines)
+
+
+def _toolbench_messages(turn: Turn) -> list[Message]:
+    step, observation = turn
+    message: Message = {"role": "assistant", "content": step.thought or None}
+    if not step.is_call:
+        return [message]
+    message["function_call"] = {"name": step.name, "arguments": step.arguments}
+    return [message, {"role": "function", "name": step.name, "content": observation.text if observation else ""}]
+
+
+def _conversation(state: State) -> Iterator[Message]:
+    if state.system:
+        yield {"role": "system", "content": state.system}
+    yield {"role": "user", "content": state.query}
+    for step, observation in state.turns:
+        yield _assistant(step)
+        if observation is not None:
+            yield {"role": "tool", "name": step.name, "content": observation.text}
+
+
+def _assistant(step: Step) -> Message:
+    message: Message = {"role": "assistant", "content": step.thought}
+    if step.is_call:
+        call = {"name": step.name, "arguments": _object_or_text(step.arguments)}
+        message["tool_calls"] = [{"type": "function", "function": call}]
+    return message
+
+
+def _object_or_text(arguments: str) -> dict[str, Any] | str:
+    try:
+        parsed = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return arguments
+    return parsed if isinstance(parsed, dict) else arguments
+
+
+def _react_turn(turn: tuple[Step, Observation | None]) -> list[str]:
+    step, observation = turn
+    return [react_text(step)] if observation is None else [react_text(step), f"Function: {observation.text}"]

@@ -1,0 +1,131 @@
+"""Our stores on disk: many trees as JSON lines, many pairs as one Parquet file.
+
+A line is a whole ToolBench answer object with the tree's id beside it. A pair's nested parts are JSON text, because Arrow
+unites the keys of nested objects and fills the gaps with nulls (`{"id": 1}` becomes `{"id": 1, "city": null}`). Both are
+written beside their place and moved there whole, and read as a stream.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lib.search.state import FunctionSchema, Observation, State, Step
+from lib.trees.pairs import PreferencePair
+from lib.trees.record import Tree
+from lib.trees.toolbench import MAX_BYTES, SetAside, parse_tree, tree_to_json
+
+PathLike = str | os.PathLike[str]
+NESTED = ("state", "chosen", "rejected")  # fields of a pair that are kept as JSON text
+ARROW_TYPES = {"str": pa.string(), "bool": pa.bool_(), "int": pa.int32(), "int | None": pa.int32(),
+               "float | None": pa.float64()}
+TEXTS = ("query", "system", "functions", "turns", "chosen", "rejected")
+FLAT = [field for field in fields(PreferencePair) if field.name not in NESTED]
+SCHEMA = pa.schema([(name, pa.string()) for name in TEXTS] + [(field.name, ARROW_TYPES[field.type]) for field in FLAT])
+
+
+def write_trees(path: PathLike, trees: Iterable[Tree]) -> int:
+    """Write the trees one a line and return how many; the file appears whole or not at all."""
+    count = 0
+    with _moved_into_place(path) as part, part.open("wb") as file:
+        for tree in trees:
+            file.write(orjson.dumps({"tree_id": tree.tree_id} | tree_to_json(tree), option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
+    return count
+
+
+def read_trees(path: PathLike) -> Iterator[Tree]:
+    """The trees of a store, one at a time. ValueError names the line that is none."""
+    def stop(bad: SetAside) -> None:
+        raise ValueError(bad.reason)
+
+    return iter_lines(path, stop)
+
+
+def iter_lines(path: PathLike, on_bad: Callable[[SetAside], None]) -> Iterator[Tree]:
+    """The trees of a store, one at a time; lines that are none go to `on_bad`. Lines count from 1; blank ones do not matter."""
+    path = Path(path)
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(MAX_BYTES), b""), start=1):
+            if line.isspace():
+                continue
+            where = f"{path.name}, line {number}"
+            try:
+                tree = parse_tree(line, where=where, tree_id=f"{path.stem}-{number}")
+            except ValueError as error:
+                on_bad(SetAside(f"{path}, line {number}", str(error)))
+            else:
+                yield tree
+
+
+def write_pairs(path: PathLike, pairs: Iterable[PreferencePair], *, batch_size: int = 500) -> int:
+    """Write pairs as Parquet and return how many; at most `batch_size` of them are in memory at once."""
+    count, stream = 0, iter(pairs)
+    with _moved_into_place(path) as part, pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
+        while batch := list(islice(stream, batch_size)):
+            writer.write_table(pa.Table.from_pylist([_row(pair) for pair in batch], schema=SCHEMA))
+            count += len(batch)
+    return count
+
+
+def read_pairs(path: PathLike) -> list[PreferencePair]:
+    """All pairs of a file; `iter_pairs` streams them."""
+    return list(iter_pairs(path))
+
+
+def iter_pairs(path: PathLike) -> Iterator[PreferencePair]:
+    """The pairs of a file, read in batches. Pairs of one query share their function schemas: do not change those."""
+    with pq.ParquetFile(path) as file:
+        missing = sorted(set(SCHEMA.names) - set(file.schema_arrow.names))
+        if missing:
+            raise ValueError(f"{Path(path).name}, columns: found no {', '.join(missing)}, expected those of write_pairs. "
+                             "Write the pairs again with this version.")
+        for batch in file.iter_batches(batch_size=500, columns=SCHEMA.names):
+            yield from map(_pair, batch.to_pylist())
+
+
+def _row(pair: PreferencePair) -> dict[str, Any]:
+    """A pair as flat columns."""
+    state = pair.state
+    return {"query": state.query, "system": state.system, "functions": orjson.dumps(state.functions).decode(),
+            "turns": orjson.dumps(state.turns).decode(), "chosen": orjson.dumps(pair.chosen).decode(),
+            "rejected": orjson.dumps(pair.rejected).decode(), **{field.name: getattr(pair, field.name) for field in FLAT}}
+
+
+def _pair(row: dict[str, Any]) -> PreferencePair:
+    turns = tuple((_step(step), Observation(**answer) if answer else None) for step, answer in orjson.loads(row["turns"]))
+    state = State(row["query"], _functions(row["functions"]), turns, system=row["system"])
+    return PreferencePair(state=state, chosen=_step(orjson.loads(row["chosen"])), rejected=_step(orjson.loads(row["rejected"])),
+                          **{field.name: row[field.name] for field in FLAT})
+
+
+def _step(raw: dict[str, Any]) -> Step:
+    return Step(**raw | {"token_ids": tuple(raw["token_ids"])})
+
+
+@lru_cache(maxsize=64)  # pairs of one tree stand next to each other
+def _functions(text: str) -> tuple[FunctionSchema, ...]:
+    return tuple(orjson.loads(text))
+
+
+@contextmanager
+def _moved_into_place(path: PathLike) -> Iterator[Path]:
+    """A path beside `path` to write to; renamed to it when the block ends well, removed when it does not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

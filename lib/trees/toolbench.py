@@ -1,0 +1,230 @@
+"""ToolBench's answer files: read into a `Tree`, written from one, without loss.
+
+Two layouts are told apart by their keys: a depth-first search has `tree`, independent chains (CoT@n) have `trys`, which become
+one chain each below a root. What we do not interpret, and what we would write differently (the diversity messages within
+`train_messages`), is kept in `extra` and wins when the tree is written again: drop it there after changing nodes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from lib.search.state import FunctionSchema
+from lib.trees.export import train_messages
+from lib.trees.nodes import (
+    Json,
+    check,
+    node_to_json,
+    read_chain,
+    read_tree_of_nodes,
+    rest,
+    take,
+    tree_of_nodes_to_json,
+)
+from lib.trees.record import ACTION_INPUT, Node, Tree
+from lib.trees.steps import message_ends, number_states, success_edges
+
+MAX_BYTES = 64 * 1024 * 1024  # of one answer file; real ones stay below 2 MB
+INSIDE = ("tree", "trys", "answer_generation")  # keys of Tree.extra that hold what was left over one level down
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A file, or a line of one, that is not a readable answer tree."""
+
+    path: str    # as found; "FILE, line N" for a line of a store
+    reason: str  # one line: what was found, what was expected, how to mend it
+
+
+def read_tree(path: str | os.PathLike[str]) -> Tree:
+    """The tree in one answer file "{query_id}_{method}.json". ValueError names the field, what was found and expected."""
+    path = Path(path)
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path.name}, size: found {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}. "
+                         "Split the file, or move it away.")
+    return parse_tree(path.read_bytes(), where=path.name, tree_id=path.name.removesuffix(".json"))
+
+
+def write_tree(path: str | os.PathLike[str], tree: Tree) -> None:
+    """Write a tree as an answer file, whole or not at all. A file named f"{tree.tree_id}.json" keeps the tree's id."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(orjson.dumps(tree_to_json(tree), option=orjson.OPT_INDENT_2))
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def iter_trees(sources: Iterable[str | os.PathLike[str]], on_bad: Callable[[SetAside], None]) -> Iterator[Tree]:
+    """The trees of files and folders (searched recursively, sorted), one at a time in memory.
+
+    In a folder every .json file is taken for an answer and every .jsonl file for a store of trees (`store.py`). What turns out
+    to be neither, query lists too, is handed to `on_bad` and passed over: files are never left out in silence.
+    """
+    from lib.trees.store import iter_lines  # here: the store reads its lines with this module
+
+    for path in [file for source in sources for file in _files(Path(source))]:
+        try:
+            if path.suffix == ".jsonl":
+                yield from iter_lines(path, on_bad)
+            else:
+                yield read_tree(path)
+        except (ValueError, OSError) as error:
+            on_bad(SetAside(str(path), str(error)))
+
+
+def parse_tree(data: bytes, *, where: str, tree_id: str) -> Tree:
+    """The tree in the bytes of one answer object; `where` (a file name, "FILE, line N") begins the messages of errors."""
+    try:
+        raw = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"{where}, byte {error.pos} of {len(data)}: found broken or too deeply nested JSON ({error.msg}), "
+                         "expected one whole object. The file is damaged or cut off; fetch or write it again.") from None
+    if not isinstance(raw, dict) or not ("tree" in raw or "trys" in raw):
+        found = f"an object without them ({', '.join(list(raw)[:3])})" if isinstance(raw, dict) else type(raw).__name__
+        raise ValueError(f"{where}, top level: found {found}, expected an object with 'tree' (a search) or 'trys' (chains). "
+                         "This is no answer tree; move it away.")
+    tree = _tree_from_json(raw, f"{where}, ", tree_id)
+    try:
+        orjson.dumps(raw)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"{where}, some value: found what cannot be written again ({error}), expected at most 254 levels of "
+                         "nesting. Move the file away.") from None
+    return tree
+
+
+def tree_to_json(tree: Tree) -> Json:
+    """The answer object of a tree, in ToolBench's layout and order of keys; keys that ToolBench does not know come last."""
+    raw = {"win": tree.win} | (_chains_json(tree) if _is_chains(tree.method) else {"tree": _search_json(tree)})
+    nodes = [node for edge in success_edges(tree) for node in edge.nodes]
+    answer = _answer_json(tree)
+    raw |= {"forward_args": tree.forward_args, "compare_candidates": [_flat_json(tree, nodes)] if nodes else [],
+            "answer_generation": answer}
+    query_id, method = _id_and_method(tree.tree_id, _is_chains(tree.method))
+    ours = {"query_id": (tree.query_id, query_id), "method": (tree.method, method), "scenario": (tree.scenario, ""),
+            "system": (tree.system, _first_system(answer.get("train_messages")))}
+    raw |= {key: value for key, (value, implied) in ours.items() if value != implied}
+    return raw | {key: value for key, value in tree.extra.items() if key not in INSIDE}
+
+
+def _tree_from_json(raw: Json, where: str, tree_id: str) -> Tree:
+    answer = take(raw, "answer_generation", dict, where)
+    inside = f"{where}answer_generation."
+    tree_id = take(raw, "tree_id", str, where, tree_id)
+    query_id, implied = _id_and_method(tree_id, "tree" not in raw)
+    method = take(raw, "method", str, where, implied)
+    if _is_chains(method) != _is_chains(implied):
+        raise ValueError(f"{where}method: found {method[:40]!r}, expected a name that fits the layout (CoT goes with 'trys', "
+                         "all others with 'tree'). Correct it, or move the file away.")
+    tree = Tree(
+        tree_id=tree_id, query_id=take(raw, "query_id", str, where, query_id), query=take(answer, "query", str, inside),
+        functions=_functions(answer, inside), root=_root(raw, where), win=take(raw, "win", bool, where),
+        method=method, query_count=take(answer, "query_count", int, inside),
+        final_answer=take(answer, "final_answer", str, inside),
+        finish_type=take(answer, "finish_type", str, inside, "give_answer"),
+        system=take(raw, "system", str, where, _first_system(answer.get("train_messages"))),
+        scenario=take(raw, "scenario", str, where, ""), forward_args=take(raw, "forward_args", dict, where, {}))
+    if not any(node.expand_num for node in tree.root.walk()):
+        number_states(tree.root, tree.query_count)
+    tree.extra = _left_over(raw, tree_to_json(tree))
+    return tree
+
+
+def _root(raw: Json, where: str) -> Node:
+    if "tree" in raw:
+        return read_tree_of_nodes(take(take(raw, "tree", dict, where), "tree", dict, f"{where}tree."), f"{where}tree.tree")
+    root = Node(ACTION_INPUT)
+    for index, attempt in enumerate(take(raw, "trys", list, where)):
+        check(attempt, dict, f"{where}trys[{index}]")
+        read_chain(take(attempt, "chain", list, f"{where}trys[{index}]."), root, f"{where}trys[{index}].chain")
+    return root
+
+
+def _functions(answer: Json, where: str) -> list[FunctionSchema]:
+    """The offered functions; StableToolBench's later {"type": "function", "function": {...}} is unwrapped."""
+    functions = []
+    for index, entry in enumerate(take(answer, "function", list, where)):
+        place = f"{where}function[{index}]"
+        wrapped = check(entry, dict, place).get("function")
+        schema = wrapped if isinstance(wrapped, dict) else entry
+        take(schema, "name", str, f"{place}.")
+        functions.append(schema)
+    return functions
+
+
+def _first_system(samples: Any) -> str:
+    """The system message of the first training sample; "" where there is none."""
+    match samples:
+        case [[{"role": "system", "content": str(text)}, *_], *_]:
+            return text
+    return ""
+
+
+def _left_over(raw: Json, written: Json) -> Json:
+    """What of a file a `Tree` does not tell, by level."""
+    extra = rest(raw, written, *INSIDE, "tree_id")
+    inside: Json = {"answer_generation": rest(raw["answer_generation"], written["answer_generation"])}
+    if "tree" in raw:
+        inside["tree"] = rest(raw["tree"], written["tree"], "tree")
+    elif len(written["trys"]) == len(raw["trys"]):
+        inside["trys"] = [rest(*attempts, "chain") for attempts in zip(raw["trys"], written["trys"], strict=True)]
+    return extra | {key: value for key, value in inside.items() if value and any(value)}
+
+
+def _search_json(tree: Tree) -> Json:
+    nodes = list(tree.root.walk())
+    levels = 1 + max(node.depth for node in nodes)
+    return {"size": len(nodes), "max_length": levels, "tree": tree_of_nodes_to_json(tree.root)} | tree.extra.get("tree", {})
+
+
+def _chains_json(tree: Tree) -> Json:
+    answer = [node for edge in success_edges(tree) for node in edge.nodes]
+    attempts = [list(first.walk()) for first in tree.root.children]
+    trys = [{"chain": _flat_json(tree, nodes), "win": bool(answer) and nodes[0] is answer[0]} for nodes in attempts]
+    for attempt, extra in zip(trys, tree.extra.get("trys", []), strict=False):
+        attempt |= extra
+    return {"try_count": len(trys), "trys": trys}
+
+
+def _flat_json(tree: Tree, nodes: list[Node]) -> list[Json]:
+    """Nodes as a flat list. In CoT files `expand_num` is 0, unless the messages could not be told apart without it."""
+    flat = [node_to_json(node) for node in nodes]
+    if _is_chains(tree.method):
+        ends = {id(node): number for number, node in enumerate(message_ends(tree.root, tree.query_count), start=1)}
+        if all(node.expand_num == ends.get(id(node), 0) for node in tree.root.walk()):
+            flat = [raw | {"expand_num": 0} for raw in flat]
+    return flat
+
+
+def _answer_json(tree: Tree) -> Json:
+    samples = train_messages(tree)
+    raw = {"valid_data": bool(samples), "query_count": tree.query_count, "total_tokens": 0, "final_answer": tree.final_answer,
+           "finish_type": tree.finish_type, "function": tree.functions, "chain": [], "query": tree.query}
+    if samples or _is_chains(tree.method):
+        raw["train_messages"] = samples
+    return raw | tree.extra.get("answer_generation", {})
+
+
+def _is_chains(method: str) -> bool:
+    return "CoT" in method
+
+
+def _id_and_method(tree_id: str, is_chains: bool) -> tuple[str, str]:
+    """The query's id and the method that a file's name implies; the layout has the last word on the method."""
+    query_id, _, method = tree_id.partition("_")
+    default = "CoT@1" if is_chains else "DFS_woFilter_w2"
+    return query_id, method if method and _is_chains(method) == is_chains else default
+
+
+def _files(source: Path) -> list[Path]:
+    if not source.exists():
+        raise ValueError(f"{source}: found nothing there, expected a file or folder of answer trees. Correct the path.")
+    return [source] if source.is_file() else sorted(
+        path for path in source.rglob("*.json*") if path.suffix in (".json", ".jsonl") and not path.is_dir())

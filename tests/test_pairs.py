@@ -1,0 +1,257 @@
+"""Preference pairs: which are cut from a tree, what is said of them, how they are kept, and what their wording gives away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import datasets
+import numpy as np
+import orjson
+import pytest
+
+from lib.search.state import Observation, State, Step
+from lib.trees.export import to_toolpreference, to_trl
+from lib.trees.leak import FEATURES, leak_probe
+from lib.trees.pairs import PreferencePair, path_pairs, step_pairs
+from lib.trees.record import ACTION_INPUT, Node, Tree
+from lib.trees.steps import grow
+from lib.trees.store import iter_pairs, read_pairs, write_pairs
+
+OK = Observation('{"error": "", "response": "fine"}', 0)
+ANSWER = '{"return_type": "give_answer", "final_answer": "yes"}'
+FUNCTIONS = [{"name": "search", "description": "Looks.", "parameters": {"type": "object"}}, {"name": "Finish"}]
+
+
+def tree_over(root: Node) -> Tree:
+    return Tree("5_DFS_woFilter_w2", "5", "Is it?", FUNCTIONS, root, win=True, scenario="train", system="Be brief.")
+
+
+def figure_2() -> Tree:
+    """The decision tree of Chen et al. 2024, arXiv 2406.07115, Figure 2, left; node n calls function "n".
+
+    0 ─┬─ 1 ─── 2
+       ├─ 3 ─┬─ 4 ─── 5 ─── 6
+       │     └─ 7 ─── 8
+       └─ 9 ─┬─ 10 ── 11
+             └─ 12 ── 13 ── 14 ── 15  answered
+    """
+    parents = {1: 0, 2: 1, 3: 0, 4: 3, 5: 4, 6: 5, 7: 3, 8: 7, 9: 0, 10: 9, 11: 10, 12: 9, 13: 12, 14: 13, 15: 14}
+    nodes = {0: Node(ACTION_INPUT)}
+    for number, parent in parents.items():  # a thought, a call and its input: three nodes a step, as ReAct models write
+        observation = Observation("done", 3) if number == 15 else OK
+        nodes[number] = grow(nodes[parent], Step("hm", str(number), "{}"), observation, expand_num=number)
+    return tree_over(nodes[0])
+
+
+def test_the_papers_tree_gives_its_three_step_wise_pairs():
+    pairs = step_pairs(figure_2())
+    assert [(pair.chosen.name, pair.rejected.name, pair.depth) for pair in pairs] == [
+        ("9", "1", 0), ("9", "3", 0), ("12", "10", 1)]
+    assert [[step.name for step, _ in pair.state.turns] for pair in pairs] == [[], [], ["9"]]
+
+
+def test_the_papers_tree_gives_its_four_path_wise_pairs():
+    pairs = path_pairs(figure_2())
+    assert {tuple(step.name for step, _ in pair.chosen) for pair in pairs} == {("9", "12", "13", "14", "15")}
+    assert [(" ".join(step.name for step, _ in pair.rejected), pair.num_shared) for pair in pairs] == [
+        ("1 2", 0), ("3 4 5 6", 0), ("3 7 8", 0), ("9 10 11", 1)]
+
+
+def test_a_tree_without_an_answer_gives_no_pairs():
+    tree = figure_2()
+    [last] = [node for node in tree.root.walk() if node.observation_code == 3]
+    last.observation_code = 4
+    assert (step_pairs(tree), path_pairs(tree)) == ([], [])
+
+
+def branch(rejected: Step, observation: Observation | None, *, chosen: Step, chosen_code: int = 0) -> tuple[Tree, Node]:
+    """A tree whose root tries `rejected` and then `chosen`, which leads to the answer; and the node `rejected` ends in."""
+    root = Node(ACTION_INPUT)
+    failed = grow(root, rejected, observation, expand_num=1)
+    better = grow(root, chosen, Observation("", chosen_code), expand_num=2)
+    if chosen_code != 3:
+        grow(better, Step(name="Finish", arguments=ANSWER), Observation("done", 3), expand_num=3)
+    return tree_over(root), failed
+
+
+SEARCH = Step(name="search", arguments='{"q": 1, "n": 2}')
+TAGS = ("same_call", "rejected_healthy", "rejected_call_reappears", "chosen_is_finish", "rejected_code", "chosen_code")
+
+
+@pytest.mark.parametrize(("rejected", "observation", "chosen", "chosen_code", "tags"), [
+    (SEARCH, OK, replace(SEARCH, thought="again"), 0, (True, True, True, False, 0, 0)),
+    (SEARCH, Observation("", 8), Step(name=" search", arguments='{"n":2,"q":1}'), 0, (True, False, True, False, 8, 0)),
+    (SEARCH, Observation("", 11), Step(name="search", arguments='{"q": 3}'), 11, (False, False, False, False, 11, 11)),
+    (Step(name="search", arguments="[1"), OK, Step(name="search", arguments=" [1"), 0, (True, True, True, False, 0, 0)),
+    (SEARCH, OK, Step(name="Finish", arguments=ANSWER), 3, (False, True, False, True, 0, 3)),
+    (Step("just words"), None, Step("other words"), 0, (False, False, False, False, None, 0)),
+])
+def test_a_pair_says_what_is_doubtful_about_it(rejected, observation, chosen, chosen_code, tags):
+    tree, _ = branch(rejected, observation, chosen=chosen, chosen_code=chosen_code)
+    [pair] = step_pairs(tree)
+    assert tuple(getattr(pair, name) for name in TAGS) == tags
+    assert (pair.tree_id, pair.query_id, pair.scenario, pair.source) == ("5_DFS_woFilter_w2", "5", "train", "tree")
+
+
+def test_pairs_of_one_call_in_two_wordings_can_be_left_out():
+    tree, _ = branch(SEARCH, OK, chosen=replace(SEARCH, thought="once more"))
+    assert (len(step_pairs(tree)), step_pairs(tree, drop_same_call=True)) == (1, [])
+
+
+def test_a_rejected_call_that_is_made_later_on_the_way_is_marked():
+    tree, _ = branch(SEARCH, OK, chosen=Step(name="other", arguments="{}"))
+    better = tree.root.children[1].children[0]
+    better.children.clear()
+    again = grow(better, SEARCH, OK, expand_num=3)
+    grow(again, Step(name="Finish", arguments=ANSWER), Observation("done", 3), expand_num=4)
+    [pair] = step_pairs(tree)
+    assert (pair.same_call, pair.rejected_call_reappears) == (False, True)
+
+
+def test_giving_up_anywhere_below_the_rejected_step_is_marked():
+    tree, failed = branch(SEARCH, OK, chosen=Step(name="other", arguments="{}"))
+    assert [pair.subtree_gave_up for pair in step_pairs(tree)] == [False]
+    deeper = grow(failed, Step("hm"), None, expand_num=4)
+    grow(deeper, Step(name="Finish", arguments='{"return_type": "give_up_and_restart"}'), Observation("", 4), expand_num=5)
+    assert [pair.subtree_gave_up for pair in step_pairs(tree)] == [True]
+
+
+# --- kept and exported -----------------------------------------------------------------------------------------------
+
+
+def varied_pairs() -> list[PreferencePair]:
+    """Arguments and schemas of clashing types: what Arrow would unite or refuse if they were nested columns."""
+    schemas = ({"name": "a", "parameters": {"properties": {"id": {"type": "string"}}}},
+               {"name": "b", "parameters": {"properties": {"id": 3}, "required": None}})
+    turn = (Step("t", "a", '{"id": "1"}', token_ids=(1, 2), logp=-0.25), Observation("ü\u2028", 11))
+    states = [State("q", schemas[:1], (), system="s"), State("q2", schemas, (turn, (Step("words"), None)))]
+    chosen, rejected = Step(name="a", arguments='{"id": "1"}'), Step(name="b", arguments='{"id": 1}')
+    first = PreferencePair(states[0], chosen, rejected, depth=0, tree_id="1_x", query_id="1")
+    return [first, replace(first, state=states[1], depth=2, source="mcts", chosen_code=0, same_call=True, chosen_q=0.75,
+                           rejected_q=-1.0, rejected=Step("x", token_ids=(9,), logp=-3.5))]
+
+
+def test_pairs_come_back_from_parquet_as_they_were(tmp_path):
+    pairs = varied_pairs() * 3
+    assert write_pairs(tmp_path / "pairs.parquet", iter(pairs), batch_size=2) == 6
+    assert read_pairs(tmp_path / "pairs.parquet") == pairs
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.parquet"]
+
+
+def test_the_parquet_file_opens_with_the_datasets_library(tmp_path):
+    write_pairs(tmp_path / "pairs.parquet", varied_pairs())
+    rows = datasets.Dataset.from_parquet(str(tmp_path / "pairs.parquet"), cache_dir=str(tmp_path / "cache"))
+    assert orjson.loads(rows[0]["functions"]) == list(varied_pairs()[0].state.functions)
+    assert rows["depth"][:] == [0, 2] and rows["chosen_q"][:] == [None, 0.75]
+
+
+def test_pairs_are_written_while_they_are_made(tmp_path):
+    bytes_on_disk: list[int] = []
+
+    def made():
+        for number in range(10):
+            bytes_on_disk.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
+            yield replace(varied_pairs()[0], depth=number)
+
+    write_pairs(tmp_path / "pairs.parquet", made(), batch_size=3)
+    assert len(set(bytes_on_disk)) == 4  # grows after the 3rd, 6th and 9th pair
+    assert [pair.depth for pair in iter_pairs(tmp_path / "pairs.parquet")] == list(range(10))
+
+
+def test_a_writer_that_dies_leaves_the_old_pairs(tmp_path):
+    def dying():
+        yield varied_pairs()[0]
+        raise KeyboardInterrupt
+
+    path = tmp_path / "pairs.parquet"
+    write_pairs(path, varied_pairs())
+    with pytest.raises(KeyboardInterrupt):
+        write_pairs(path, dying(), batch_size=1)
+    assert read_pairs(path) == varied_pairs() and list(tmp_path.iterdir()) == [path]
+
+
+def test_no_pairs_make_a_file_without_rows(tmp_path):
+    assert write_pairs(tmp_path / "pairs.parquet", []) == 0
+    assert read_pairs(tmp_path / "pairs.parquet") == []
+
+
+def test_a_parquet_file_of_something_else_is_refused(tmp_path):
+    datasets.Dataset.from_dict({"text": ["a"]}).to_parquet(str(tmp_path / "text.parquet"))
+    with pytest.raises(ValueError, match="text.parquet, columns: found no chosen, .* expected those of write_pairs"):
+        read_pairs(tmp_path / "text.parquet")
+
+
+def test_a_pair_is_exported_as_trls_conversation():
+    pair = varied_pairs()[1]
+    call = {"type": "function", "function": {"name": "a", "arguments": {"id": "1"}}}
+    assert to_trl(pair) == {
+        "prompt": [{"role": "user", "content": "q2"}, {"role": "assistant", "content": "t", "tool_calls": [call]},
+                   {"role": "tool", "name": "a", "content": "ü\u2028"}, {"role": "assistant", "content": "words"}],
+        "chosen": [{"role": "assistant", "content": "", "tool_calls": [call]}],
+        "rejected": [{"role": "assistant", "content": "x"}],
+        "tools": [{"type": "function", "function": function} for function in pair.state.functions]}
+    assert to_trl(varied_pairs()[0])["prompt"] == [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
+
+
+@pytest.mark.parametrize("arguments", ['{"id": ', "[1]", "", "null", '"text"'])
+def test_arguments_that_are_no_object_are_exported_as_written(arguments):
+    pair = replace(varied_pairs()[0], chosen=Step(name="a", arguments=arguments))
+    assert to_trl(pair)["chosen"][0]["tool_calls"][0]["function"]["arguments"] == arguments
+
+
+def test_a_pair_is_exported_as_toolpreferences_row():
+    tree, _ = branch(SEARCH, OK, chosen=Step("better", "other", "{}"))
+    [pair] = step_pairs(tree)
+    assert to_toolpreference(pair) == {
+        "id": "5_DFS_woFilter_w2:0", "category": "train", "input": "Is it?",
+        "instruction": "Be brief.\nSpecifically, you have access to the following APIs: " + orjson.dumps(FUNCTIONS).decode(),
+        "output": ["Thought: better\nAction: other\nAction Input: {}",
+                   'Thought: \nAction: search\nAction Input: {"q": 1, "n": 2}']}
+
+
+# --- the leak probe --------------------------------------------------------------------------------------------------
+
+
+def pairs_of_words(words: list[tuple[str, str]], pairs_per_tree: int = 4) -> list[PreferencePair]:
+    state = State("q", ())
+    return [PreferencePair(state, Step(chosen, "search", "{}"), Step(rejected, "search", "{}"), depth=0,
+                           tree_id=f"{number // pairs_per_tree}_x", query_id="1")
+            for number, (chosen, rejected) in enumerate(words)]
+
+
+def test_a_preferred_side_that_speaks_of_earlier_tries_gives_itself_away():
+    report = leak_probe(pairs_of_words([("The previous call failed.", "The weather call comes first.")] * 20))
+    assert (report.accuracy, report.low, report.high, report.num_pairs, report.num_trees) == (1.0, 1.0, 1.0, 20, 5)
+    assert (report.chosen_means["mentions_earlier_tries"], report.rejected_means["mentions_earlier_tries"]) == (1.0, 0.0)
+    assert report.weights["mentions_earlier_tries"] > 0.0
+
+
+def test_pairs_that_do_not_differ_on_the_surface_are_told_by_chance():
+    report = leak_probe(pairs_of_words([("look it up", "look it up")] * 20))
+    assert (report.accuracy, report.low, report.high) == (0.5, 0.5, 0.5)
+    assert report.weights == dict.fromkeys(FEATURES, 0.0)
+
+
+def test_labels_drawn_by_lot_are_told_by_chance():
+    rng = np.random.default_rng(0)
+    words = [("word " * int(a), "word " * int(b)) for a, b in rng.integers(0, 9, size=(400, 2))]
+    report = leak_probe(pairs_of_words(words))
+    assert report.low < 0.5 < report.high
+    assert report.high - report.low < 0.2
+
+
+def test_the_probe_has_no_side_of_its_own():
+    """Swapping the sides of every pair turns the weights around and leaves the accuracy."""
+    rng = np.random.default_rng(1)
+    words = [("word " * int(a), "again " * int(b)) for a, b in rng.integers(0, 5, size=(60, 2))]
+    report = leak_probe(pairs_of_words(words))
+    turned = leak_probe(pairs_of_words([(b, a) for a, b in words]))
+    assert turned.accuracy == report.accuracy
+    assert list(turned.weights.values()) == pytest.approx([-weight for weight in report.weights.values()], abs=1e-6)
+
+
+@pytest.mark.parametrize(("num_pairs", "per_tree"), [(0, 1), (9, 1), (12, 12)])
+def test_too_few_pairs_or_trees_give_a_reason_and_no_number(num_pairs, per_tree):
+    report = leak_probe(pairs_of_words([("a", "b")] * num_pairs, per_tree))
+    assert (report.accuracy, report.low, report.high) == (None, None, None)
+    assert f"{num_pairs} pairs from" in report.reason
