@@ -1,0 +1,85 @@
+"""Keys and values of conversations already read, so that a search never reads the same prompt twice.
+
+`Shelf` keeps one conversation a query between calls, least recently used first to go; `WorkCache` is the batch at work, written in
+place. A next state of a search shares its beginning with the last one: only the rest is computed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import Cache
+
+KeysValues = Tensor  # [layers, 2, heads, tokens, head_dim]
+
+
+class Shelf:
+    """Conversations with their keys and values, at most `max_tokens` tokens in all."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self.max_tokens = max_tokens
+        self.num_tokens = 0
+        self._held: OrderedDict[int, tuple[np.ndarray, KeysValues]] = OrderedDict()
+
+    def longest_prefix(self, key: int, ids: np.ndarray) -> KeysValues | None:
+        """Keys and values of the longest common beginning with what is kept under `key`, short of the last token."""
+        if key not in self._held:
+            return None
+        kept, keys_values = self._held[key]
+        self._held.move_to_end(key)
+        limit = min(len(kept), len(ids) - 1)
+        differs = np.flatnonzero(kept[:limit] != ids[:limit])
+        length = int(differs[0]) if len(differs) else limit
+        return keys_values[:, :, :, :length] if length else None
+
+    def put(self, key: int, ids: np.ndarray, keys_values: KeysValues) -> None:
+        """Keep a conversation in place of the one under `key`; the least recently used make room."""
+        if key in self._held:
+            self.num_tokens -= len(self._held.pop(key)[0])
+        self._held[key] = (ids, keys_values)
+        self.num_tokens += len(ids)
+        while self.num_tokens > self.max_tokens and len(self._held) > 1:
+            self.num_tokens -= len(self._held.popitem(last=False)[1][0])
+
+    def clear(self) -> None:
+        """Forget everything; needed when the model's weights change."""
+        self._held.clear()
+        self.num_tokens = 0
+
+
+class WorkCache(Cache):
+    """Preallocated keys and values of a batch of rows that stand at different lengths."""
+
+    def __init__(self, config: Any, num_rows: int, num_tokens: int, *, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__(layers=[])
+        heads, head_dim = config.num_key_value_heads, getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        shape = (config.num_hidden_layers, 2, num_rows, heads, num_tokens, head_dim)
+        self.buffer = torch.zeros(shape, dtype=dtype, device=device)
+        self.rows = slice(0, num_rows)       # rows of the forward pass under way
+        self.positions = torch.empty(0)      # [rows, tokens] where its tokens stand
+        self.visible = num_tokens            # keys beyond this are not looked at
+
+    def begin(self, rows: slice, positions: Tensor) -> Tensor:
+        """Set the next forward pass; returns its mask [rows, 1, tokens, keys], True where a query may look."""
+        self.rows, self.positions, self.visible = rows, positions, int(positions.max()) + 1
+        keys = torch.arange(self.visible, device=positions.device)
+        return keys[None, None, None, :] <= positions[:, None, :, None]
+
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Write [rows, heads, tokens, head_dim] in place and return all that is visible."""
+        layer = self.buffer[layer_idx, :, self.rows]                       # [2, rows, heads, tokens, head_dim], a view
+        index = torch.arange(layer.size(1), device=layer.device)[:, None]
+        layer[0][index, :, self.positions] = key_states.transpose(1, 2)
+        layer[1][index, :, self.positions] = value_states.transpose(1, 2)
+        return layer[0, :, :, : self.visible], layer[1, :, :, : self.visible]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self.visible
+
+    def keep_rows(self, kept: Tensor) -> None:
+        """Drop all rows but `kept`."""
+        self.buffer = self.buffer.index_select(2, kept)

@@ -1,0 +1,224 @@
+"""The scripted annotator: it knows the gold plan, not which APIs are dead, and errs as annotators do.
+
+It stands where ToolBench has ChatGPT. Its mistakes are near misses: a neighbouring function, a value of the other question, a
+renamed parameter, an invented name, a dead API called again; or, with a tempter, whatever that model would have done here. After a
+step that led nowhere it either goes on in the same path or gives up, which sends the search back to a sibling.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from lib.hub.failures import TRANSIENT
+from lib.hub.plans import arguments_for
+from lib.hub.query_record import PlanStep, Query
+from lib.hub.registry import Hub
+from lib.search.finish import GIVE_ANSWER, GIVE_UP
+from lib.search.state import FINISH, Code, Policy, State, Step
+from lib.toolcall import compact_json
+
+TRANSIENT_CODES = frozenset(int(code) for code, _ in TRANSIENT)
+
+CALL_THOUGHTS = ("I need {}.", "Find {}.", "Next is {}.", "Look up {}.", "I have to get {}.")
+RETRY_THOUGHTS = ("It asks me to try again.", "Try the same call again.")
+OTHER_THOUGHTS = ("That did not work; another function may give {}.", "Use another function for {}.")
+ANSWER_THOUGHTS = ("I have all I need.", "Now I can answer.", "That is everything asked for.")
+GIVE_UP_THOUGHTS = ("This leads nowhere.", "I cannot get any further here.")
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How the annotator behaves."""
+
+    mistake_rate: float = 0.35     # chance of a mistake at a state that has no child yet
+    second_mistake_rate: float = 0.1   # the same where an earlier child failed
+    recovery_rate: float = 0.6     # chance to go on in the same path after a step that led nowhere
+    thought_rate: float = 0.6      # share of messages with a thought
+    tempter_share: float = 0.0     # share of mistakes that are the tempter's own samples
+    repeat_weight: float = 3.0     # weight of calling a dead API again, against 1 for each other kind of mistake
+
+
+@dataclass
+class Progress:
+    """What a conversation has come to."""
+
+    done: set[int] = field(default_factory=set)      # indices of plan steps whose fact was found
+    dead: dict[str, str] = field(default_factory=dict)   # function -> arguments of its last call, for those that failed for good
+    retry: Step | None = None                        # last call, where it was turned away for now
+    is_lost: bool = False                            # the last step led nowhere
+
+
+class Expert:
+    """A policy for one query.
+
+    Args:
+        tempter: a policy whose own samples may serve as mistakes; None for scripted mistakes alone.
+    """
+
+    def __init__(self, hub: Hub, query: Query, conduct: Conduct, *, tempter: Policy | None = None) -> None:
+        self.hub, self.query, self.conduct, self.tempter = hub, query, conduct, tempter
+        self._seen_dead: set[str] = set()   # remembered from branch to branch
+
+    async def sample(self, states: Sequence[State], n: int = 1, *, seeds: Sequence[int]) -> list[list[Step]]:
+        """n steps for each state."""
+        return [[await self._step(state, seed + k) for k in range(n)] for state, seed in zip(states, seeds, strict=True)]
+
+    async def _step(self, state: State, seed: int) -> Step:
+        rng = Random(seed)
+        progress = read_progress(self.hub, self.query, state)
+        self._seen_dead |= set(progress.dead)
+        rate = self.conduct.second_mistake_rate if state.diversity else self.conduct.mistake_rate
+        if progress.is_lost and not state.diversity and rng.random() > self.conduct.recovery_rate:
+            return self._give_up(rng)
+        if rng.random() < rate and (step := await self._mistake(rng, state, progress, seed)):
+            return step
+        return self._right_step(rng, progress)
+
+    def _right_step(self, rng: Random, progress: Progress) -> Step:
+        missing = [index for index in range(len(self.query.plan)) if index not in progress.done]
+        if not missing:
+            thought = self._thought(rng, ANSWER_THOUGHTS, "")
+            return Step(thought, FINISH, compact_json({"return_type": GIVE_ANSWER, "final_answer": self.query.answer}))
+        plan_step = self.query.plan[missing[0]]
+        if progress.retry and progress.retry.name in plan_step.functions:
+            return Step(self._thought(rng, RETRY_THOUGHTS, ""), progress.retry.name, progress.retry.arguments)
+        alive = [name for name in plan_step.functions if name not in self._seen_dead]
+        if not alive:
+            return self._give_up(rng)
+        thoughts = OTHER_THOUGHTS if any(name in progress.dead for name in plan_step.functions) else CALL_THOUGHTS
+        name = rng.choice(alive)
+        return Step(self._thought(rng, thoughts, self._wanted(plan_step)), name, right_arguments(self.hub, plan_step, name))
+
+    def _wanted(self, plan_step: PlanStep) -> str:
+        return self.hub.goals[plan_step.goal].reference.format(**plan_step.slots)
+
+    def _give_up(self, rng: Random) -> Step:
+        return Step(self._thought(rng, GIVE_UP_THOUGHTS, ""), FINISH, compact_json({"return_type": GIVE_UP}))
+
+    def _thought(self, rng: Random, options: tuple[str, ...], wanted: str) -> str:
+        return rng.choice(options).format(wanted) if rng.random() < self.conduct.thought_rate else ""
+
+    async def _mistake(self, rng: Random, state: State, progress: Progress, seed: int) -> Step | None:
+        """A wrong next step; None where the tempter was right, or nothing fits."""
+        if self.tempter and rng.random() < self.conduct.tempter_share:
+            [[step]] = await self.tempter.sample([state], 1, seeds=[seed])
+            if step.is_call and step.name != FINISH:
+                return None if is_right(self.hub, self.query, progress, step) else step
+        missing = [index for index in range(len(self.query.plan)) if index not in progress.done]
+        if not missing:
+            return None
+        plan_step = self.query.plan[missing[0]]
+        kinds: list[tuple[float, Callable[..., Step | None]]] = [
+            (self.conduct.repeat_weight, _dead_again), (1.5, _near_function), (1.0, _other_value), (0.3, _bad_parameter), (0.2, _invented_name),
+        ]
+        for _ in range(4):
+            kind = rng.choices([make for _, make in kinds], [weight for weight, _ in kinds])[0]
+            step = kind(rng, self.hub, self.query, plan_step, progress)
+            if step and not is_right(self.hub, self.query, progress, step):
+                return Step(self._thought(rng, CALL_THOUGHTS, self._wanted(plan_step)), step.name, step.arguments)
+        return None
+
+
+def right_arguments(hub: Hub, plan_step: PlanStep, name: str) -> str:
+    """Gold arguments of one function for a plan step, in the order of its document."""
+    api = hub.endpoints[name].api
+    values = arguments_for(api, plan_step.slots)
+    return compact_json({parameter.name: values[parameter.name] for parameter in api.parameters if parameter.name in values})
+
+
+def read_progress(hub: Hub, query: Query, state: State) -> Progress:
+    """What the turns of a state have come to, measured on the query's plan."""
+    progress = Progress()
+    for step, observation in state.turns:
+        served = serves(hub, query, step)
+        code = observation.code if observation else None
+        progress.retry = step if code in TRANSIENT_CODES and served is not None else None
+        if code == Code.OK and served is not None:
+            progress.done.add(served)
+        elif served is not None and code not in TRANSIENT_CODES:
+            progress.dead[step.name] = step.arguments
+        progress.is_lost = progress.retry is None and (code != Code.OK or served is None)
+    return progress
+
+
+def serves(hub: Hub, query: Query, step: Step) -> int | None:
+    """Index of the plan step that this call serves with right arguments; None if none."""
+    for index, plan_step in enumerate(query.plan):
+        if step.name in plan_step.functions and same_arguments(step.arguments, right_arguments(hub, plan_step, step.name)):
+            return index
+    return None
+
+
+def is_right(hub: Hub, query: Query, progress: Progress, step: Step) -> bool:
+    """True where the step finds a missing fact and does not call what is known to be dead."""
+    served = serves(hub, query, step)
+    return served is not None and served not in progress.done and step.name not in progress.dead
+
+
+def same_arguments(first: str, second: str) -> bool:
+    """True where two argument texts hold the same values, numbers and their texts taken as equal."""
+    try:
+        return _as_texts(json.loads(first)) == _as_texts(json.loads(second))
+    except (json.JSONDecodeError, RecursionError):
+        return False
+
+
+def _as_texts(arguments: Any) -> Any:
+    return {name: str(value) for name, value in arguments.items()} if isinstance(arguments, dict) else arguments
+
+
+def _dead_again(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:
+    names = [name for name in plan_step.functions if name in progress.dead]
+    return Step(name=(name := rng.choice(names)), arguments=progress.dead[name]) if names else None
+
+
+def _near_function(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:
+    """A function that takes the same kinds of values and tells something else."""
+    domains = {domain: plan_step.slots[slot] for slot, domain in hub.goals[plan_step.goal].slots.items()}
+    near = []
+    for name in query.api_list:
+        api = hub.endpoints[name].api
+        slots = hub.goals[api.goal].slots
+        if name not in plan_step.functions and all(slots[slot] in domains for slot in api.slots.values()):
+            near.append((name, PlanStep(api.goal, {slot: domains[slots[slot]] for slot in api.slots.values()}, (name,))))
+    if not near:
+        return None
+    name, other = rng.choice(near)
+    return Step(name=name, arguments=right_arguments(hub, other, name))
+
+
+def _other_value(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:
+    """The right function with one value of another part of the question."""
+    others = [value for other in query.plan for value in other.slots.values() if value not in plan_step.slots.values()]
+    if not others:
+        return None
+    name = rng.choice(plan_step.functions)
+    arguments = json.loads(right_arguments(hub, plan_step, name))
+    key = rng.choice(list(arguments))
+    arguments[key] = rng.choice(others) if isinstance(arguments[key], str) else arguments[key]
+    return Step(name=name, arguments=compact_json(arguments))
+
+
+def _bad_parameter(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:
+    """A parameter under another name, taken from a function beside it, or left out."""
+    name = rng.choice(plan_step.functions)
+    arguments = json.loads(right_arguments(hub, plan_step, name))
+    key = rng.choice(list(arguments))
+    names = [p.name for other in query.api_list for p in hub.endpoints[other].api.parameters if p.name not in arguments]
+    value = arguments.pop(key)
+    if names and rng.random() < 0.7:
+        arguments[rng.choice(names)] = value
+    return Step(name=name, arguments=compact_json(arguments))
+
+
+def _invented_name(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:
+    """One tool's API under another tool's name, or without any."""
+    name = rng.choice(plan_step.functions)
+    api, _, tool = name.partition("_for_")
+    tools = sorted({other.partition("_for_")[2] for other in query.api_list} - {tool})
+    invented = f"{api}_for_{rng.choice(tools)}" if tools and rng.random() < 0.6 else api
+    return Step(name=invented, arguments=right_arguments(hub, plan_step, name)) if invented not in query.api_list else None

@@ -1,0 +1,96 @@
+"""Token rows for training, cut from success paths and preference pairs.
+
+Every step of a success path is a sample with loss on that step alone. Since a later step's context begins with the earlier step's,
+one row with loss on all its steps gives the same sum of losses and gradients as one row a step, at a quarter of the cost; this
+holds because `lib.chat` renders a message the same whatever follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Literal, TypeVar
+
+from lib.chat import Chat
+from lib.search.state import Step
+from lib.trees.pairs import PreferencePair
+from lib.trees.sft import SftSample
+
+Target = Literal["full", "action_only"]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class SftRow:
+    """One success path as tokens."""
+
+    ids: tuple[int, ...]        # the conversation, last step included
+    trained: tuple[bool, ...]   # True on the tokens of steps that are learnt
+    tree_id: str
+    num_steps: int              # steps with loss
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """One preference pair as tokens; a step ends with the end-of-turn token, as it was written."""
+
+    prompt: tuple[int, ...]
+    chosen: tuple[int, ...]
+    rejected: tuple[int, ...]
+    tree_id: str
+
+
+def sft_rows(samples: Sequence[SftSample], chat: Chat) -> list[SftRow]:
+    """The samples of one success path, in order, in as few rows as they nest: one, unless the history shows a step otherwise than it
+    was written (a hallucinated name is shown as ToolBench's stand-in); a new row begins after such a step."""
+    rows: list[SftRow] = []
+    ids: list[int] = []
+    trained: list[bool] = []
+    num_steps = 0
+    for sample in samples:
+        state, step = chat.state_ids(sample.state), chat.step_ids(sample.step)
+        if num_steps and state[: len(ids)] != ids:
+            rows.append(SftRow(tuple(ids), tuple(trained), sample.tree_id, num_steps))
+            trained, num_steps = [], 0
+        ids = [*state, *step]
+        trained = [*trained, *[False] * (len(state) - len(trained)), *[True] * len(step)]
+        num_steps += 1
+    return [*rows, SftRow(tuple(ids), tuple(trained), samples[-1].tree_id, num_steps)] if samples else rows
+
+
+def pair_row(pair: PreferencePair, chat: Chat, *, target: Target = "full") -> PairRow:
+    """A pair as tokens; `action_only` leaves the thoughts of both sides out, and with them the leak of the wording."""
+    chosen, rejected = (_without_thought(step) if target == "action_only" else step for step in (pair.chosen, pair.rejected))
+    return PairRow(tuple(chat.state_ids(pair.state)), tuple(chat.step_ids(chosen)), tuple(chat.step_ids(rejected)), pair.tree_id)
+
+
+def chosen_row(row: PairRow) -> SftRow:
+    """The chosen side alone as a fine-tuning row: the control that any preference result stands beside."""
+    ids = row.prompt + row.chosen
+    return SftRow(ids, (False,) * len(row.prompt) + (True,) * len(row.chosen), row.tree_id, 1)
+
+
+def _without_thought(step: Step) -> Step:
+    return replace(step, thought="", token_ids=()) if step.is_call else step
+
+
+def length_batches(items: Sequence[Item], length: Callable[[Item], int], *, batch_size: int, rng: Random) -> list[list[Item]]:
+    """Batches of items of like length (little padding), in random order; chunks of 16 batches are sorted inside."""
+    order = list(items)
+    rng.shuffle(order)
+    batches = []
+    for start in range(0, len(order), batch_size * 16):
+        chunk = sorted(order[start : start + batch_size * 16], key=length)
+        batches += [chunk[i : i + batch_size] for i in range(0, len(chunk), batch_size)]
+    rng.shuffle(batches)
+    return batches
+
+
+def fitting(rows: Iterable[Item], length: Callable[[Item], int], max_length: int, set_aside: list[Item]) -> Iterator[Item]:
+    """Rows of at most `max_length` tokens; longer ones are set aside, never cut."""
+    for row in rows:
+        if length(row) <= max_length:
+            yield row
+        else:
+            set_aside.append(row)

@@ -1,0 +1,223 @@
+"""Conversations in a made-up world: questions, calls, failures, recoveries, answers; a row of tokens for pre-training.
+
+An actor that knows the plan plays them. Its wrong steps are shown, answered by an error, and not trained on. Conduct after a
+failure varies on purpose: what a good annotator does then is for fine-tuning to teach.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from lib.chat import Chat
+from lib.hub.documents import FINISH_SCHEMA
+from lib.search.diversity import TEMPLATE
+from lib.search.finish import ANSWERED, GAVE_UP, GIVE_ANSWER, GIVE_UP
+from lib.search.state import FINISH, Observation, State, Step
+from lib.toolcall import compact_json
+from lib.worlds.lexicon import pseudo_word, value, words
+from lib.worlds.world import Idea, World, WorldApi, ask, make_world, pick, sample_values
+
+QUERIES = (
+    ("Tell me {}", " and {}", "."), ("What is {}?", " And {}?", ""), ("I want {}", ", then {}", "."), ("Please find {}", " and also {}", "."),
+    ("{}", ", {}", "?"), ("Hello, I look for {}", " plus {}", ". Thank you."), ("We need {}.", " We also need {}.", ""),
+    ("Could somebody say {}?", " Then say {}.", ""), ("My boss asked for {}", ", and for {}", "!"), ("Give me {}", "; {}", ""),
+    ("For our list: {}", " / {}", "."), ("It would help to have {}.", " Another thing is {}.", ""), ("Show {}", " together with {}", "."),
+    ("Quick question, {}?", " After that {}?", ""), ("Check {} for me", ", followed by {}", "."),
+)
+THOUGHTS = ("I need {}.", "Next: {}.", "First find {}.", "Look up {}.", "Now {}.", "The user wants {}.", "To do: {}.", "Let me get {}.")
+RETRY_THOUGHTS = ("That failed, try again.", "Not this time; once more.", "I retry.", "Same call again.")
+OTHER_THOUGHTS = ("That one is down, use another.", "I take a different function.", "Another source may work.", "Switch.")
+ANSWERS = ("The {a} of {v} is {f}.", "{v}: {f}.", "{f} is the {a}.", "It is {f}.", "{a} {v} = {f}.", "The result is {f}.", "For {v} the {a} is {f}.")
+PERMANENT = (
+    "Unsubscribed error: no subscription.", "API not working error.", "Unauthorized error: bad key.", "the service is down", "endpoint was removed",
+    "access denied", "Message error: broken.", "not available any more", "you may not use this", "server gone",
+)
+TRANSIENT = ("Too many requests error: try again.", "Rate limit error, please retry.", "busy, call again", "temporary problem, try once more", "slow down and repeat")
+
+
+@dataclass
+class Episode:
+    """A conversation in the making: token ids and which of them are trained on."""
+
+    chat: Chat
+    ids: list[int] = field(default_factory=list)
+    trained: list[bool] = field(default_factory=list)
+
+    def add(self, ids: Any, *, trained: bool = False) -> None:
+        self.ids += ids
+        self.trained += [trained] * len(ids)
+
+    def step(self, step: Step, observation: Observation, *, trained: bool = True) -> None:
+        self.add(self.chat.generation_ids)
+        self.add(self.chat.step_ids(step), trained=trained)
+        self.add(self.chat.observation_ids(step.name, observation.text))
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One thing to find out: an idea, its values (one may come from an earlier goal), and the fact."""
+
+    idea: Idea
+    values: tuple[Any, ...]
+    source: int | None      # index of the goal whose fact is values[0]
+    fact: Any
+    is_asked: bool
+    phrase: str             # as it stands in the query
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the actor of one row writes and how the tools behave."""
+
+    thought_rate: float
+    dead_rate: float
+    transient_rate: float
+    mistake_rate: float
+    answer: str
+    held_out: bool
+
+
+def make_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, held_out: bool = False) -> Episode:
+    """A row: the documents of one world and `num_queries` questions answered in it."""
+    world = make_world(rng, num_functions=num_functions, held_out=held_out)
+    style = Style(rng.choice((0.0, 0.5, 1.0)), rng.choice((0.0, 0.0, 0.2, 0.4)), rng.choice((0.0, 0.1, 0.3)), rng.choice((0.0, 0.1)),
+                  pick(rng, ANSWERS, held_out), held_out)
+    episode = Episode(chat)
+    functions = (*(api.function for api in world.apis), FINISH_SCHEMA)
+    for index in range(num_queries):
+        goals = make_goals(rng, world, held_out)
+        query = word_query(rng, [g for g in goals if g.is_asked], held_out)
+        episode.add(chat.head_ids(State(query, functions)) if index == 0 else chat.user_ids(query))
+        play(rng, episode, world, goals, style)
+    return episode
+
+
+def make_goals(rng: Random, world: World, held_out: bool) -> list[Goal]:
+    """One to three goals; a later one may take an earlier one's fact."""
+    goals: list[Goal] = []
+    for _ in range(rng.choice((1, 1, 2, 2, 3))):
+        idea = rng.choice(world.ideas)
+        values = sample_values(rng, idea)
+        texts = [str(v) for v in values]
+        source = None
+        free = [i for i, g in enumerate(goals) if g.is_asked and g.idea.output == idea.slots[0][1]]
+        if rng.random() < 0.7 and not free and goals and _chainable(goals[-1], idea):
+            free = [len(goals) - 1]
+        if free and rng.random() < 0.8:
+            source = free[-1]
+            values, texts[0] = (goals[source].fact, *values[1:]), goals[source].phrase
+            goals[source] = _unasked(goals[source])
+        goals.append(Goal(idea, values, source, value(rng, idea.output), True, ask(rng, idea, tuple(texts), held_out=held_out)))
+    return goals
+
+
+def _chainable(earlier: Goal, idea: Idea) -> bool:
+    return earlier.source is None and earlier.is_asked and earlier.idea.output == idea.slots[0][1]
+
+
+def _unasked(goal: Goal) -> Goal:
+    return Goal(goal.idea, goal.values, goal.source, goal.fact, False, goal.phrase)
+
+
+def word_query(rng: Random, goals: list[Goal], held_out: bool) -> str:
+    """The text of a query."""
+    first, further, end = pick(rng, QUERIES, held_out)  # type: ignore[arg-type]
+    return first.format(goals[0].phrase) + "".join(further.format(g.phrase) for g in goals[1:]) + end
+
+
+def play(rng: Random, episode: Episode, world: World, goals: list[Goal], style: Style) -> None:
+    """Let the actor work on the goals, to an answer or to giving up."""
+    dead = {api.function["name"] for api in world.apis if rng.random() < style.dead_rate}
+    for goal in goals:
+        if not pursue(rng, episode, world, goal, style, dead):
+            arguments = compact_json({"return_type": GIVE_UP})
+            return episode.step(Step(_thought(rng, style, ("I give up.", "Nothing else works.")), FINISH, arguments), GAVE_UP)
+    text = " ".join(_state_fact(style.answer, goal) for goal in goals if goal.is_asked)
+    arguments = compact_json({"return_type": GIVE_ANSWER, "final_answer": text})
+    return episode.step(Step(_thought(rng, style, ("I can answer.", "All found.", "Done.")), FINISH, arguments), ANSWERED)
+
+
+def pursue(rng: Random, episode: Episode, world: World, goal: Goal, style: Style, dead: set[str]) -> bool:
+    """Call until the goal's fact is there; False where every function that serves it is dead."""
+    apis = world.serving(goal.idea)
+    rng.shuffle(apis)
+    thought = _thought(rng, style, THOUGHTS).format(rng.choice((goal.phrase, goal.idea.wordings[0], str(goal.values[0]))))
+    for api in apis:
+        step = Step(thought, api.function["name"], _arguments(rng, api, goal.values))
+        if rng.random() < style.mistake_rate:
+            _blunder(rng, episode, world, step)
+        if api.function["name"] in dead:
+            episode.step(step, _error(rng, rng.choice(PERMANENT)))
+            thought = _thought(rng, style, OTHER_THOUGHTS)
+            continue
+        if rng.random() < style.transient_rate:
+            episode.step(step, _error(rng, rng.choice(TRANSIENT)))
+            step = Step(_thought(rng, style, RETRY_THOUGHTS), step.name, step.arguments)
+        episode.step(step, _response(rng, world, api, goal))
+        return True
+    return False
+
+
+def _blunder(rng: Random, episode: Episode, world: World, step: Step) -> None:
+    """A wrong step before the right one: shown with its error, or named as an earlier attempt; never trained on."""
+    arguments = json.loads(step.arguments)
+    key = rng.choice(list(arguments))
+    name, error = step.name, f"missing required parameter '{key}'"
+    match rng.randrange(3):
+        case 0:
+            del arguments[key]
+        case 1:
+            wrong = rng.choice(words())
+            arguments[wrong] = arguments.pop(key)
+            error = f"'{wrong}' is not a parameter; use '{key}'"
+        case 2:
+            name, error = f"{rng.choice(words())}_for_{pseudo_word(rng)}", "no function of this name"
+    wrong_step, observation = Step("", name, compact_json(arguments)), _error(rng, error)
+    if rng.random() < 0.5:
+        return episode.step(wrong_step, observation, trained=False)
+    attempt = {"name": name, "arguments": wrong_step.arguments, "observation": observation.text[:60]}
+    return episode.add(episode.chat.user_ids(TEMPLATE.format(attempts=json.dumps([attempt], ensure_ascii=False), observation="")))
+
+
+def _thought(rng: Random, style: Style, options: tuple[str, ...]) -> str:
+    return rng.choice(options) if rng.random() < style.thought_rate else ""
+
+
+def _arguments(rng: Random, api: WorldApi, values: tuple[Any, ...]) -> str:
+    """Arguments in the order of the document."""
+    by_name = dict(zip(api.parameters, values, strict=True))
+    return compact_json({name: by_name[name] for name in api.function["parameters"]["properties"] if name in by_name})
+
+
+def _state_fact(template: str, goal: Goal) -> str:
+    return template.format(a=goal.idea.wordings[0], v=goal.values[0], f=goal.fact)
+
+
+def _error(rng: Random, text: str) -> Observation:
+    return Observation(compact_json({"error": text, "response": ""}), 0)
+
+
+def _response(rng: Random, world: World, api: WorldApi, goal: Goal) -> Observation:
+    """A healthy response: the fact among up to three other fields, in any order."""
+    fields: dict[str, Any] = {api.answer_key: goal.fact}
+    if rng.random() < 0.5:
+        fields[rng.choice((api.parameters[0], "input", "query"))] = goal.values[0]
+    for other in rng.sample(world.apis, min(len(world.apis), rng.choice((0, 0, 1, 2)))):
+        if other.idea != api.idea:
+            fields.setdefault(other.word.replace(" ", "_"), value(rng, other.idea.output))
+    keys = rng.sample(list(fields), len(fields))
+    fields = {key: fields[key] for key in keys}
+    return Observation(compact_json({"error": "", "response": fields if rng.random() < 0.9 else goal.fact}), 0)
+
+
+def copy_row(rng: Random, chat: Chat, *, length: int) -> Episode:
+    """Random tokens and the same again: on such rows a model learns to copy early."""
+    size = chat.tokenizer.vocab_size
+    tokens = [rng.randrange(10, size) for _ in range(length)]
+    episode = Episode(chat)
+    episode.add([*chat.user_ids(""), *tokens, *chat.generation_ids])
+    episode.add(tokens, trained=True)
+    return episode

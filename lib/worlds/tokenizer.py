@@ -1,0 +1,60 @@
+"""The small base model's tokenizer: byte-level BPE trained on made-up worlds, digits one by one, chat marks as single tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from lib.chat import COMPACT_TEMPLATE, Chat
+from lib.worlds.episode import make_row
+
+SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<tool_call>", "</tool_call>")
+
+
+def train_tokenizer(*, vocab_size: int = 2048, num_rows: int = 3000, seed: int = 0) -> PreTrainedTokenizerFast:
+    """A tokenizer with `vocab_size` entries, special tokens first, trained on the text of `num_rows` rows."""
+    tokenizer = Tokenizer(models.BPE())
+    splits = [
+        pre_tokenizers.Split(Regex(r"\d"), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+    ]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(splits)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator(_texts(num_rows, seed), trainer)
+    return wrap(tokenizer)
+
+
+def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """The transformers form, with the compact chat template."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|end|>", chat_template=COMPACT_TEMPLATE, model_max_length=2048,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _texts(num_rows: int, seed: int) -> Iterator[str]:
+    """Rows as text: rendered with a tokenizer of bytes, then decoded."""
+    rng = Random(seed)
+    chat = Chat(wrap(_bytes_tokenizer()))
+    for _ in range(num_rows):
+        row = make_row(rng, chat, num_functions=rng.randint(2, 8), num_queries=2)
+        text = chat.tokenizer.decode(row.ids)
+        for special in SPECIAL:
+            text = text.replace(special, "\n")
+        yield text
+
+
+def _bytes_tokenizer() -> Tokenizer:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {token: index for index, token in enumerate([*SPECIAL, *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer

@@ -1,0 +1,165 @@
+"""One made-up world: a few tools with documents, the ideas their APIs serve, and how people ask for them.
+
+Everything that a reader must not rely on varies: wordings, word order, names, parameter names, forms of documents, likeness of the
+APIs offered, argument types. Wordings marked held out are never trained on; the base model is measured on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from lib.search.state import FunctionSchema
+from lib.worlds.lexicon import ATTRIBUTES, KINDS, THINGS, pseudo_word, value, words
+
+Slots = tuple[tuple[str, str], ...]  # (noun, kind of value), in order of mention
+
+# Wordings of one question; {a} the attribute, {t} the thing, {v} {w} the values. The last third of each tuple is held out.
+ASK_ONE = (
+    "the {a} of {v}", "what {a} {v} has", "the {a} of the {t} {v}", "which {a} belongs to {v}", "{v}'s {a}", "the {t} {v} and its {a}",
+    "what the {a} of {t} {v} is", "the {a} recorded for {v}", "how {v} stands in {a}", "the {a} that goes with {v}", "what is known as the {a} of {v}",
+    "for {v} the {a}", "the {a} you find under {v}", "the {a} for {t} {v}", "by what {a} {v} is known", "whatever {a} the {t} {v} shows", "the {a} listed with {v}",
+)
+ASK_TWO = (
+    "the {a} of {v} and {w}", "the {a} between {v} and {w}", "the {a} of {v} with {w}", "what {a} results from {v} and {w}", "the {a} from {v} to {w}",
+    "the {a} of {v} in {w}", "what {a} you get for {v} at {w}", "the {a} of {v} on {w}", "how much {a} there is from {v} to {w}", "{v} and {w}: their {a}",
+    "the {a} when {v} meets {w}", "which {a} connects {v} to {w}", "what {a} {v} has by {w}", "the {a} that {v} and {w} give",
+)
+DOCUMENT_ONE = (
+    "Returns the {a} of a {t}.", "Gives a {t}'s {a}.", "Look up the {a} by {t}.", "{A} lookup for a given {t}", "Fetch {a} data of one {t}.",
+    "The {a} that a {t} has.", "Finds which {a} a {t} has.", "Get {a} for the {t} you name", "Reads the {a} from our {t} records.", "Tells what {a} belongs to the {t}.",
+    "Answers with the {a} on file for this {t}.", "{T} service: {a}.", "Query a {t} and receive its {a}.",
+)
+DOCUMENT_TWO = (
+    "Returns the {a} of {t} and {u}.", "Computes the {a} between {t} and {u}.", "Get the {a} for a {t} with its {u}", "{A} from {t} to {u}",
+    "Works out the {a} of a {t} at a {u}.", "The {a} of one {t}, given the {u}.", "Takes {t} and {u}, gives {a}.", "Find the {a} by {t} and {u}.",
+)
+API_NAMES = ("{a}", "get_{a}", "{t}_{a}", "{a}_of_{t}", "{a}_lookup", "find_{a}", "{a}_by_{t}", "{a}_info", "{t}_to_{a}", "lookup_{a}", "{a}_finder", "{t}_{a}_data", "show_{a}")
+PARAMETER_NAMES = ("{t}", "{t}", "{t}_name", "name", "query", "{t}_value", "input", "q", "which_{t}", "{t}_key", "text", "key")
+
+
+@dataclass(frozen=True)
+class Idea:
+    """What an API tells: an attribute of one or two things."""
+
+    wordings: tuple[str, ...]   # the attribute's synonyms
+    slots: Slots
+    output: str                 # kind of value
+
+
+@dataclass(frozen=True)
+class WorldApi:
+    """One function of a world and the idea it serves."""
+
+    function: FunctionSchema
+    idea: Idea
+    parameters: tuple[str, ...]  # parameter names, in the order of the idea's slots
+    answer_key: str              # field of the response that holds the fact
+    word: str                    # the synonym that its document uses
+
+
+@dataclass(frozen=True)
+class World:
+    """Functions offered together and the ideas they serve."""
+
+    apis: tuple[WorldApi, ...]
+    ideas: tuple[Idea, ...]
+
+    def serving(self, idea: Idea) -> list[WorldApi]:
+        return [api for api in self.apis if api.idea == idea]
+
+
+def pick(rng: Random, wordings: tuple[str, ...], held_out: bool) -> str:
+    """A wording: from the first two thirds in training, from the last third where held out ones are measured."""
+    cut = len(wordings) - len(wordings) // 3
+    return rng.choice(wordings[cut:] if held_out else wordings[:cut])
+
+
+def make_world(rng: Random, *, num_functions: int, held_out: bool = False) -> World:
+    """A world with about `num_functions` functions in one to three tools."""
+    ideas = _ideas(rng, max(1, round(num_functions * rng.uniform(0.5, 1.0))), held_out)
+    tools = [_tool_name(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
+    served = list(ideas) + [rng.choice(ideas) for _ in range(num_functions - len(ideas))]
+    apis: dict[str, WorldApi] = {}
+    for idea in served:
+        api = _make_api(rng, idea, rng.choice(tools), held_out)
+        apis.setdefault(api.function["name"], api)
+    offered = list(apis.values())
+    rng.shuffle(offered)
+    return World(tuple(offered), tuple(dict.fromkeys(api.idea for api in offered)))
+
+
+def _ideas(rng: Random, count: int, held_out: bool) -> list[Idea]:
+    """Ideas that are easily confused: they share things or attributes."""
+    things = [_thing(rng) for _ in range(rng.choice((1, 2, 3)))]
+    invented = rng.random() < 0.3
+    cut = len(ATTRIBUTES) - len(ATTRIBUTES) // 8
+    rows = ATTRIBUTES[cut:] if held_out else ATTRIBUTES[:cut]
+    ideas: dict[tuple, Idea] = {}
+    while len(ideas) < count:
+        wordings = _invented_attribute(rng) if invented or rng.random() < 0.2 else rng.choice(rows)
+        slots = [(rng.choice(things) if rng.random() < 0.85 else _thing(rng), rng.choice(KINDS))]
+        if rng.random() < 0.25:
+            slots.append((_thing(rng), rng.choice(KINDS)))
+        slots = tuple(slots)
+        ideas.setdefault((wordings, tuple(t for t, _ in slots)), Idea(wordings, slots, rng.choice(KINDS)))
+    return list(ideas.values())
+
+
+def _thing(rng: Random) -> str:
+    return rng.choice((rng.choice(THINGS), rng.choice(THINGS), rng.choice(words()), pseudo_word(rng, 2)))
+
+
+def _invented_attribute(rng: Random) -> tuple[str, ...]:
+    word = pseudo_word(rng) if rng.random() < 0.5 else rng.choice(words())
+    if rng.random() < 0.3:
+        word = f"{rng.choice(words())} {word}"
+    return (word,) if rng.random() < 0.7 else (word, pseudo_word(rng))
+
+
+def _tool_name(rng: Random) -> str:
+    parts = [rng.choice(words()) if rng.random() < 0.6 else pseudo_word(rng, 2) for _ in range(rng.choice((1, 1, 2)))]
+    return rng.choice(("_", "_", "")).join(parts)
+
+
+def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool) -> WorldApi:
+    word = rng.choice(idea.wordings)
+    things = [thing for thing, _ in idea.slots]
+    fields = {"a": word, "t": things[0], "u": things[-1], "A": word.capitalize(), "T": things[0].capitalize()}
+    description = pick(rng, DOCUMENT_ONE if len(things) == 1 else DOCUMENT_TWO, held_out).format(**fields)
+    if len(idea.wordings) > 1 and rng.random() < 0.45:
+        description = description.rstrip(".") + rng.choice((" ({}).", ", also called {}.", ", or {}.")).format(rng.choice(idea.wordings))
+    api_name = pick(rng, API_NAMES, held_out).format(**fields).replace(" ", "_")
+    name = f"{api_name}_for_{tool}" if rng.random() < 0.9 else f"{tool}_{api_name}"
+    parameters = _parameter_names(rng, idea, held_out)
+    properties = {p: {"type": _json_type(kind)} for p, (_, kind) in zip(parameters, idea.slots, strict=True)}
+    if rng.random() < 0.25:
+        properties[rng.choice(words())] = {"type": rng.choice(("string", "number", "integer", "boolean"))}
+    if rng.random() < 0.5:
+        properties = dict(rng.sample(list(properties.items()), len(properties)))
+    schema = {"type": "object", "properties": properties, "required": list(parameters)}
+    key = rng.choice((word.replace(" ", "_"), word.replace(" ", "_"), "result", "value", "answer", f"{things[0]}_{word}".replace(" ", "_")))
+    return WorldApi({"name": name[-64:], "description": description, "parameters": schema}, idea, parameters, key, word)
+
+
+def _parameter_names(rng: Random, idea: Idea, held_out: bool) -> tuple[str, ...]:
+    names: list[str] = []
+    for index, (thing, kind) in enumerate(idea.slots):
+        name = pick(rng, PARAMETER_NAMES, held_out).format(t=thing if rng.random() < 0.7 else kind)
+        names.append(name if name not in names else f"{name}_{index + 1}")
+    return tuple(names)
+
+
+def _json_type(kind: str) -> str:
+    return {"integer": "integer", "number": "number"}.get(kind, "string")
+
+
+def ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) -> str:
+    """A wording of the question for an idea, the values as they stand in the text."""
+    fields = {"a": rng.choice(idea.wordings), "t": idea.slots[0][0], "v": values[0], "w": values[-1]}
+    return pick(rng, ASK_ONE if len(values) == 1 else ASK_TWO, held_out).format(**fields)
+
+
+def sample_values(rng: Random, idea: Idea) -> tuple[str | int | float, ...]:
+    """Values for an idea's slots."""
+    return tuple(value(rng, kind) for _, kind in idea.slots)
