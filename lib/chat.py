@@ -1,12 +1,15 @@
 """States and steps to text and token ids: ONE renderer for training, search and evaluation.
 
-A conversation is cut at its messages, and each message is encoded on its own, so that token ids of a longer conversation always
-begin with those of the shorter one. A step that a local model sampled keeps the ids it was sampled as: never decoded and re-joined.
+A conversation is cut at its messages, and each message is encoded on its own, so that token ids of a longer conversation
+always begin with those of the shorter one. A step that a local model sampled keeps the ids it was sampled as: never decoded and
+re-joined. What users, tools and models wrote is content: a chat mark spelt out in it is broken up, so that no tool can forge a
+turn.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -39,7 +42,7 @@ COMPACT_TEMPLATE = r"""
 {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt %}<|assistant|>{% endif -%}
-"""
+"""  # noqa: E501 - a line break would be written into the conversation
 
 
 def compact_head(system: str, functions: Sequence[FunctionSchema], query: str) -> str:
@@ -48,7 +51,7 @@ def compact_head(system: str, functions: Sequence[FunctionSchema], query: str) -
     for f in functions:
         required = f["parameters"].get("required") or ()
         fields = (
-            f"{name}{'' if name in required else '?'}: {'|'.join(p['enum']) if p.get('enum') else p.get('type', '')}"
+            f"{name}{'' if name in required else '?'}: {'|'.join(map(str, p['enum'])) if p.get('enum') else p.get('type', '')}"
             for name, p in f["parameters"]["properties"].items()
         )
         description = "" if f["name"] == FINISH or not f.get("description") else f" {f['description']}"
@@ -63,7 +66,7 @@ def step_message(step: Step) -> Message:
         return {"role": "assistant", "content": step.thought}
     try:
         arguments = json.loads(step.arguments or "{}")
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):   # ValueError, not JSONDecodeError alone: an integer of thousands of digits
         return {"role": "assistant", "content": step_text(step)}
     call = {"type": "function", "function": {"name": step.name, "arguments": arguments}}
     return {"role": "assistant", "content": step.thought, "tool_calls": [call]}
@@ -93,15 +96,19 @@ class Chat:
     Args:
         tokenizer: a transformers tokenizer with a chat template.
     Raises:
-        ValueError: the template writes a message differently once others follow it, so segments cannot be joined.
+        ValueError: the template writes a message differently once others follow it, so segments cannot be joined; or it does
+            not end the assistant's messages with the tokenizer's end-of-sequence token, at which sampling stops.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self._compact = tokenizer.chat_template == COMPACT_TEMPLATE
+        marks = sorted(tokenizer.get_added_vocab(), key=len, reverse=True)  # longest first: one may begin another
+        self._marks = re.compile("|".join(map(re.escape, marks)) or "(?!)")
         self._ask: list[Message] = [{"role": "user", "content": "q"}]
         self._base = self._render(self._ask)
         self.generation_ids = self._encode(self._render(self._ask, generation=True).removeprefix(self._base))
+        self._after_step_ids = self._encode(self._split_end(self._written({"role": "assistant", "content": "a"}))[1])
         self._step_ids = lru_cache(maxsize=65_536)(self._encode_step)
         self.observation_ids = lru_cache(maxsize=65_536)(self._encode_observation)
         self._head_ids = lru_cache(maxsize=8_192)(self._encode_head)
@@ -113,6 +120,7 @@ class Chat:
         for step, observation in state.turns:
             ids += self.generation_ids
             ids += self.step_ids(step)
+            ids += self._after_step_ids
             if observation is not None:
                 ids += self.observation_ids(step.name, observation.text)
         if state.diversity:
@@ -124,18 +132,36 @@ class Chat:
         return self._head_ids(state.system, _Key(state.functions), state.query)
 
     def step_ids(self, step: Step) -> Sequence[int]:
-        """Token ids of one assistant message, end of turn included; as sampled where it was sampled."""
+        """Token ids of one assistant message up to its end-of-turn token, included; as sampled where it was sampled."""
         return step.token_ids or self._step_ids(step.thought, step.name, step.arguments)
 
     def _encode_step(self, thought: str, name: str, arguments: str) -> tuple[int, ...]:
-        step = Step(thought, name, arguments)
+        step = Step(self._inert(thought), self._inert(name), self._inert(arguments))
         if self._compact:
             return tuple(self._encode(step_text(step) + "<|end|>"))
-        message = step_message(step)
-        start = self._render(self._ask, generation=True)
-        return tuple(self._encode(_remainder(self._render([*self._ask, message]), start)))
+        return tuple(self._encode(self._split_end(self._written(step_message(step)))[0]))
+
+    def _written(self, message: Message) -> str:
+        """What the template writes for an assistant message, from where the assistant begins to write."""
+        return _remainder(self._render([*self._ask, message]), self._render(self._ask, generation=True))
+
+    def _split_end(self, text: str) -> tuple[str, str]:
+        """An assistant's message up to its end-of-turn token, and what the template writes behind it (ChatML: a line break)."""
+        end = self.tokenizer.eos_token
+        message, found, after = text.rpartition(end) if end else ("", "", "")
+        if not found:
+            raise ValueError(
+                f"chat template of {self.tokenizer.name_or_path}: an assistant's message reads {text!r}, without the "
+                f"tokenizer's eos_token {end!r} at which sampling stops. Set tokenizer.eos_token to the token that ends a turn."
+            )
+        return message + end, after
+
+    def _inert(self, text: str) -> str:
+        """Text in which no chat mark stands: each is broken by a space after its first character."""
+        return self._marks.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", text)
 
     def _encode_observation(self, name: str, text: str) -> tuple[int, ...]:
+        text = self._inert(text)
         if self._compact:
             return tuple(self._encode(f"<|tool|>{text}<|end|>"))
         before = [*self._ask, step_message(Step(name=name or "f", arguments="{}"))]
@@ -144,12 +170,14 @@ class Chat:
 
     def user_ids(self, text: str) -> list[int]:
         """Token ids of a user message inside a conversation."""
+        text = self._inert(text)
         if self._compact:
             return self._encode(f"<|user|>{text}<|end|>")
         before = [*self._ask, {"role": "assistant", "content": "a"}]
         return self._encode(_remainder(self._render([*before, {"role": "user", "content": text}]), self._render(before)))
 
     def _encode_head(self, system: str, functions: _Key, query: str) -> tuple[int, ...]:
+        query = self._inert(query)
         if self._compact:
             return tuple(self._encode(compact_head(system, functions.value, query)))
         messages = state_messages(State(query, functions.value, system=system))
@@ -169,8 +197,8 @@ class Chat:
         whole = self._render(state_messages(state), tools=as_tools(state.functions), generation=True)
         if self.tokenizer.decode(self.state_ids(state)) != whole:
             raise ValueError(
-                f"chat template of {self.tokenizer.name_or_path}: a message reads differently once others follow it, so a longer "
-                "conversation does not begin with the shorter one. Use a template that renders each message on its own."
+                f"chat template of {self.tokenizer.name_or_path}: a message reads differently once others follow it, so a "
+                "longer conversation does not begin with the shorter one. Use a template that renders each message on its own."
             )
 
 

@@ -14,7 +14,12 @@ from typing import Literal
 SCENARIOS = ("G1_instruction", "G1_tool", "G1_category", "G2_instruction", "G2_category", "G3_instruction")
 SEARCHES = ("dfsdt", "cot")
 ROLES = ("base", "sft", "sft_chosen", "tree_dpo", "mcts_dpo", "expert")
-PLACES = {"scenario": (*SCENARIOS, "mean"), "search": SEARCHES}   # "mean": unweighted mean of the six scenarios
+CONTRASTS = (("tree_dpo", "sft"), ("tree_dpo", "sft_chosen"), ("sft", "base"))   # the first is compared with the second
+MEASURES = ("checked_pass_rate", "pass_rate", "calls", "nodes")                  # what is compared
+PLACES = {
+    "scenario": (*SCENARIOS, "mean"),   # "mean": unweighted mean of the six scenarios
+    "search": SEARCHES, "measure": MEASURES, "contrast": tuple(f"{first}-{second}" for first, second in CONTRASTS),
+}
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,14 @@ class Metric:
 METRICS: dict[str, Metric] = {
     # 00_base_model
     "base/loss": Metric("training loss, mean over the tokens trained on", "nats/token", "lower"),
-    "base/learning_rate": Metric("learning rate of the step", "1", "neutral"),
     "base/tokens": Metric("tokens seen so far, padding left out", "tokens", "neutral"),
     "base/seconds": Metric("wall time of the training", "s", "lower"),
     "base/parameters": Metric("weights of the model", "weights", "neutral"),
-    "base/heldout_loss": Metric("loss on tool worlds not trained on", "nats/token", "lower"),
-    "base/valid_call_share": Metric("greedy held-out steps that parse as a call of an offered function", "share", "higher"),
-    "base/exact_call_share": Metric("greedy held-out steps equal to the written step", "share", "higher"),
+    "base/step_accuracy": Metric("assistant steps whose every token is the model's first choice", "share", "higher"),
+    "base/probe_accuracy": Metric("the same on a few rows in wordings not trained on, during training", "share", "higher"),
+    "base/heldout_step_accuracy": Metric("the same in wordings not trained on", "share", "higher"),
+    "base/episodes": Metric("whole episodes whose answer holds all asked facts", "share", "higher"),
+    "base/heldout_episodes": Metric("the same in wordings not trained on", "share", "higher"),
     # 01_preference_data
     "data/num_queries": Metric("queries the expert was given", "queries", "neutral"),
     "data/num_trees": Metric("trees kept", "trees", "higher"),
@@ -52,12 +58,16 @@ METRICS: dict[str, Metric] = {
         "held-out accuracy of telling chosen from rejected without the prompt; chance: 0.5", "share", "lower"),
     "data/seconds": Metric("wall time of the expert's searches", "s", "lower"),
     # 02_curriculum_sft
-    "sft/loss": Metric("training loss of the step, mean over response tokens", "nats/token", "lower"),
-    "sft/heldout_loss": Metric("loss on success paths not trained on", "nats/token", "lower"),
+    "sft/loss": Metric("training loss of the step, mean over the tokens of steps", "nats/token", "lower"),
     "sft/learning_rate": Metric("learning rate of the step", "1", "neutral"),
-    "sft/tokens": Metric("response tokens trained on so far", "tokens", "neutral"),
-    "sft/stage": Metric("curriculum stage of the step: 0 easy, 1 medium, 2 hard; 0 throughout when mixed", "index", "neutral"),
+    "sft/tokens": Metric("tokens of steps trained on so far", "tokens", "neutral"),
+    "sft/stage": Metric("third of the training that the step belongs to, in the order chosen", "index", "neutral"),
+    "sft/heldout_loss": Metric(
+        "loss on success paths not trained on, before training and after each stage", "nats/token", "lower"),
+    "sft/heldout_step_accuracy": Metric(
+        "steps not trained on whose every token is the model's first choice, before and after each stage", "share", "higher"),
     "sft/rows": Metric("training rows", "rows", "neutral"),
+    "sft/rows_set_aside": Metric("rows longer than max_length, not trained on", "rows", "lower"),
     "sft/seconds": Metric("wall time of the training", "s", "lower"),
     # 03_tree_dpo
     "dpo/loss": Metric("preference loss of the step", "nats/pair", "lower"),
@@ -65,32 +75,52 @@ METRICS: dict[str, Metric] = {
     "dpo/accuracy": Metric("pairs of the step with a positive margin", "share", "higher"),
     "dpo/chosen_logp": Metric("policy's log-probability of the chosen step, summed over its tokens", "nats", "higher"),
     "dpo/rejected_logp": Metric("policy's log-probability of the rejected step, summed over its tokens", "nats", "lower"),
-    "dpo/kl": Metric("log-ratio of policy to reference on chosen steps: an estimate of the drift", "nats/token", "neutral"),
-    "dpo/heldout_accuracy": Metric("pairs not trained on that have a positive margin", "share", "higher"),
+    "dpo/chosen_ratio": Metric("log-ratio of policy to reference on the chosen step", "nats", "higher"),
+    "dpo/rejected_ratio": Metric("log-ratio of policy to reference on the rejected step", "nats", "lower"),
+    "dpo/drift": Metric("log-ratio of policy to reference on chosen steps, mean over their tokens", "nats/token", "neutral"),
+    "dpo/control_loss": Metric("loss of the control's step, mean over the tokens of chosen steps", "nats/token", "lower"),
+    "dpo/ranked_right": Metric("held-out pairs whose chosen step is the likelier one", "share", "higher"),
+    "dpo/heldout_accuracy": Metric("held-out pairs with a positive margin", "share", "higher"),
+    "dpo/reference_ranked_right": Metric(
+        "training pairs whose chosen step is the likelier one before any is trained on", "share", "higher"),
     "dpo/pairs": Metric("training pairs", "pairs", "neutral"),
-    "dpo/seconds": Metric("wall time of the training", "s", "lower"),
+    "dpo/pairs_set_aside": Metric("pairs left out: longer than max_length, or two sides that say the same", "pairs", "lower"),
+    "dpo/seconds": Metric("wall time of the preference training", "s", "lower"),
     # 05_evaluation
-    "{scenario}/{search}/pass_rate": Metric("queries answered, by the rules of the pass rate", "share", "higher"),
-    "{scenario}/{search}/checked_pass_rate": Metric("queries whose final answer holds the gold facts", "share", "higher"),
+    "{scenario}/{search}/pass_rate": Metric(
+        "queries answered without an apology: ToolBench's first pass rate", "share", "higher"),
+    "{scenario}/{search}/checked_pass_rate": Metric(
+        "queries done right: the answer states the gold facts, or an unsolvable query was given up", "share", "higher"),
     "{scenario}/{search}/finish_rate": Metric("queries that end in a final answer of any kind", "share", "higher"),
-    "{scenario}/{search}/gave_up_rate": Metric("queries that end without an answer", "share", "lower"),
-    "{scenario}/{search}/calls": Metric("calls of tools in a search, mean over queries", "calls", "lower"),
-    "{scenario}/{search}/nodes": Metric("steps sampled in a search, mean over queries", "steps", "lower"),
+    "{scenario}/{search}/gave_up_rate": Metric("queries without an answer, where the model said so", "share", "neutral"),
+    "{scenario}/{search}/calls": Metric("messages asked of the model in a search, mean over queries", "calls", "lower"),
+    "{scenario}/{search}/calls_finished": Metric("the same over the searches that ended in an answer", "calls", "lower"),
+    "{scenario}/{search}/nodes": Metric("nodes of the search tree, root included, mean over queries", "nodes", "lower"),
+    "{scenario}/{search}/nodes_finished": Metric("the same over the searches that ended in an answer", "nodes", "lower"),
+    "{scenario}/{search}/success_steps": Metric("messages on the path to the answer, mean over answers", "steps", "lower"),
     "{scenario}/{search}/tokens": Metric("tokens sampled in a search, mean over queries", "tokens", "lower"),
-    "{scenario}/{search}/tool_errors": Metric("calls of tools answered with an error", "share", "lower"),
+    "{scenario}/{search}/tool_errors": Metric("calls answered with an error, mean count of a search", "calls", "lower"),
+    "{scenario}/{search}/hallucinations": Metric("calls of unknown functions, mean count of a search", "calls", "lower"),
     "search/failed_questions": Metric("searches that broke and were counted as not passed", "queries", "lower"),
     "search/mean_batch": Metric("states in one call of the policy, mean over calls", "states", "higher"),
+    "search/reused_share": Metric("prompt tokens that were not read again, since an earlier call had", "share", "higher"),
+    "search/sampled_tokens": Metric("tokens sampled in all searches", "tokens", "neutral"),
     "search/seconds": Metric("wall time of the searches", "s", "lower"),
+    "paired/{contrast}/{search}/{measure}": Metric("first model minus second, same queries, mean", "as measured", "neutral"),
+    "paired/{contrast}/{search}/{measure}_low": Metric("lower end of its 95% bootstrap interval", "as measured", "neutral"),
+    "paired/{contrast}/{search}/{measure}_high": Metric("upper end of its 95% bootstrap interval", "as measured", "neutral"),
+    "paired/{contrast}/{search}/{measure}_p": Metric("its two-sided p-value by sign flips", "1", "neutral"),
     # 06_compare
-    "compare/runs": Metric("finished evaluation runs that were compared", "runs", "higher"),
-    "compare/pass_rate_gain": Metric("mean pass rate of tree_dpo minus that of sft, DFSDT", "share", "higher"),
-    "compare/pass_rate_gain_low": Metric("lower end of the gain's 95% bootstrap interval", "share", "higher"),
-    "compare/pass_rate_gain_high": Metric("upper end of the gain's 95% bootstrap interval", "share", "higher"),
+    "compare/runs": Metric("finished evaluation runs that were compared, one a seed", "runs", "higher"),
+    "compare/{contrast}/{search}/{measure}": Metric("paired difference, mean over queries and seeds", "as measured", "neutral"),
+    "compare/{contrast}/{search}/{measure}_low": Metric("lower end of its 95% bootstrap interval", "as measured", "neutral"),
+    "compare/{contrast}/{search}/{measure}_high": Metric("upper end of its 95% bootstrap interval", "as measured", "neutral"),
+    "compare/{contrast}/{search}/{measure}_p": Metric("its two-sided p-value by sign flips", "1", "neutral"),
 }
 
 STAGE_OF = {   # first part of a METRICS key -> the stage that logs it
     "base": "00_base_model", "data": "01_preference_data", "sft": "02_curriculum_sft", "dpo": "03_tree_dpo",
-    "{scenario}": "05_evaluation", "search": "05_evaluation", "compare": "06_compare",
+    "{scenario}": "05_evaluation", "search": "05_evaluation", "paired": "05_evaluation", "compare": "06_compare",
 }
 
 
@@ -121,5 +151,10 @@ def stage_keys(stage: str) -> list[str]:
 
 @cache
 def _patterns() -> dict[str, re.Pattern[str]]:
-    places = {"{" + place + "}": "(?:" + "|".join(names) + ")" for place, names in PLACES.items()}
-    return {key: re.compile("/".join(places.get(part, re.escape(part)) for part in key.split("/"))) for key in METRICS}
+    return {key: re.compile(_pattern(key)) for key in METRICS}
+
+
+def _pattern(key: str) -> str:
+    """A regular expression of the names that fall under a key."""
+    parts = re.split(r"\{(\w+)\}", key)   # text and placeholders in turn
+    return "".join(f"(?:{'|'.join(PLACES[part])})" if index % 2 else re.escape(part) for index, part in enumerate(parts))

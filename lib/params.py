@@ -76,7 +76,7 @@ class PreferenceDataParams(StageParams):
     max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
     beam: Count = 2                      # siblings tried at a state before going back up
     max_queries: Count = 60              # calls of the policy in one search
-    mistake_rate: Share = 0.35           # chance that the expert errs at a state without children
+    mistake_rate: Share = 0.5           # chance that the expert errs at a state without children
     second_mistake_rate: Share = 0.1     # the same where an earlier child failed
     recovery_rate: Share = 0.6           # chance to go on in the same path after a step that led nowhere
     thought_rate: Share = 0.6            # share of messages with a thought
@@ -97,7 +97,8 @@ class CurriculumSftParams(StageParams):
     batch_size: Count = 16               # rows a step
     learning_rate: LearningRate = 0.0005
     lora_rank: LoraRank = 0              # 0 trains all weights
-    max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of a row
+    max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of a row; longer ones are set aside
+    backend: Literal["hf", "unsloth", "auto"] = "hf"  # auto: unsloth where it is installed and there is a GPU
 
 
 class TreeDpoParams(StageParams):
@@ -113,6 +114,7 @@ class TreeDpoParams(StageParams):
     sft_weight: NotNegative = 0.0        # weight of the chosen step's negative log-likelihood in the loss
     train_control: bool = True           # also train the same steps on the chosen side alone
     max_pairs: CountOrAll = 0            # 0 uses all
+    max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of prompt and both steps; longer pairs are set aside
 
 
 class EvaluationParams(StageParams):
@@ -133,7 +135,8 @@ class EvaluationParams(StageParams):
 class CompareParams(StageParams):
     """06_compare: runs side by side, and beside the papers."""
 
-    reference_tables: Annotated[str, some_of("tp_llama", "itool")] = "tp_llama"   # the papers whose tables stand beside ours
+    # the papers and projects whose tables stand beside ours
+    reference_tables: Annotated[str, some_of("tp_llama", "toolbench", "stabletoolbench", "steptool")] = "tp_llama,steptool"
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
 
 

@@ -126,9 +126,40 @@ STEPTOOL_SOPR = ReferenceTable(
      "StepTool": _percent(64.1, 62.9, 58.7, 56.0, 57.8, 66.1, 60.9)},
     MEANS_ONLY)
 
+@dataclass(frozen=True)
+class OutcomeCounts:
+    """What became of rejected steps in real trees."""
+
+    counts: Mapping[str, int]   # outcome -> step-wise pairs
+    source: str
+
+
+REJECTED_OUTCOMES = OutcomeCounts(
+    {"unsubscribed": 89, "ok": 34, "message error": 10, "hallucinated": 8, "other": 10},
+    "counted by us: the 151 step-wise pairs of 452 published DFSDT trees of ToolLLaMA-2 on ToolBench G1")
+
 TABLES = {
     "tp_llama_pass_rate": TP_LLAMA_PASS_RATE, "tp_llama_steps": TP_LLAMA_STEPS,
     "tp_llama_steps_other_models": TP_LLAMA_STEPS_OTHER_MODELS, "toolbench_pass_rate": TOOLBENCH_PASS_RATE,
     "toolbench_pass_rate_react": TOOLBENCH_PASS_RATE_REACT, "toolbench_win_rate": TOOLBENCH_WIN_RATE,
     "stabletoolbench_sopr": STABLETOOLBENCH_SOPR, "mirrorapi_sopr": MIRRORAPI_SOPR, "steptool_sopr": STEPTOOL_SOPR,
 }
+
+PAPERS = {   # paper or project -> its tables, those nearest to our measures first
+    "tp_llama": ("tp_llama_steps_other_models", "tp_llama_steps", "tp_llama_pass_rate"),
+    "toolbench": ("toolbench_pass_rate", "toolbench_pass_rate_react", "toolbench_win_rate"),
+    "stabletoolbench": ("stabletoolbench_sopr", "mirrorapi_sopr"),
+    "steptool": ("steptool_sopr",),
+}
+
+
+def paper_tables(papers: str) -> list[ReferenceTable]:
+    """The tables of the papers named, divided by commas."""
+    return [TABLES[name] for paper in papers.split(",") for name in PAPERS[paper]]
+
+
+def steps_saved(table: ReferenceTable = TP_LLAMA_STEPS_OTHER_MODELS) -> dict[str, dict[str, float]]:
+    """Base model -> scenario -> (TP-LLaMA's steps - SFT's) / SFT's, from the paper's Table 4."""
+    names = {"Mistral": "TP-LLaMA (Mistral)", "Qwen1.5": "TP-LLaMA (Qwen1.5)", "Gemma": "TP-LLaMA (Gemma)"}
+    return {name: {column: table.rows[ours][column] / table.rows[f"{name} with SFT"][column] - 1 for column in COLUMNS}
+            for name, ours in names.items()}

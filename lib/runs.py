@@ -1,6 +1,7 @@
 """Finding runs and what they left behind, and making the runs that the pipeline hands to its notebooks.
 
-A run's stage, profile, seed and source_run are tags. Only FINISHED runs are found: the others are not whole.
+A run's stage, profile, seed and source_run are tags. Only FINISHED runs are found: the others are not whole. A run of one model
+within an evaluation (tag `model_role`) is nested in its stage's run, and found only where that tag is asked for.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas
 
 PIPELINE = "pipeline"   # tag `stage` of a pipeline's parent run
+PARENT = "mlflow.parentRunId"   # tag of a nested run
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
@@ -58,6 +60,12 @@ def finished_runs(stage: str, **tags: str) -> pandas.DataFrame:
     return mlflow.search_runs([experiment_id()], _filter({"stage": stage, **tags}), order_by=["attributes.start_time DESC"])
 
 
+def role_runs(run_id: str) -> dict[str, str]:
+    """model_role -> id of the finished run of that model, nested in this run."""
+    found = client().search_runs([experiment_id()], _filter({PARENT: run_id}))
+    return {child.data.tags["model_role"]: child.info.run_id for child in found if "model_role" in child.data.tags}
+
+
 def ancestor(run_id: str, stage: str) -> str:
     """Id of the run of `stage` that the run was made from, by its chain of source_run tags; the run itself counts."""
     chain, current = [], run_id
@@ -80,6 +88,11 @@ def run_params(run_id: str) -> dict[str, str]:
     return dict(_stored(run_id).data.params)
 
 
+def run_tags(run_id: str) -> dict[str, str]:
+    """The run's tags."""
+    return dict(_stored(run_id).data.tags)
+
+
 def curve(run_id: str, name: str) -> list[tuple[int, float]]:
     """(step, value) of a logged curve, by step."""
     return sorted((point.step, point.value) for point in client().get_metric_history(run_id, name))
@@ -87,27 +100,37 @@ def curve(run_id: str, name: str) -> list[tuple[int, float]]:
 
 def product_path(run_id: str, name: str) -> Path:
     """Local path of a product (file or folder) that the run logged; downloaded where the store is remote."""
-    _stored(run_id)   # also opens the store
-    products = [Path(found.path).name for found in client().list_artifacts(run_id, "products")]
+    products = product_names(run_id)
     if name not in products:
         raise ValueError(f"run {run_id} has no product {name!r}; it has {', '.join(products) or 'none'}.")
     return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=f"products/{name}"))
 
 
+def product_names(run_id: str) -> list[str]:
+    """Names of the products that the run logged."""
+    _stored(run_id)   # also opens the store
+    return [Path(found.path).name for found in client().list_artifacts(run_id, "products")]
+
+
 def load_model(run_id: str, name: str) -> tuple[Any, Any]:
     """The (model, tokenizer) that the run logged under this name."""
-    names = {tag.removeprefix("model."): uri for tag, uri in _stored(run_id).data.tags.items() if tag.startswith("model.")}
+    parts = mlflow.transformers.load_model(model_uri(run_id, name), return_type="components")
+    return parts["model"], parts["tokenizer"]
+
+
+def model_uri(run_id: str, name: str) -> str:
+    """The URI, unlike any other model's, under which the run logged this model."""
+    names = {tag.removeprefix("model."): uri for tag, uri in run_tags(run_id).items() if tag.startswith("model.")}
     if name not in names:
         raise ValueError(f"run {run_id} logged no model {name!r}; it has {', '.join(names) or 'none'}.")
-    parts = mlflow.transformers.load_model(names[name], return_type="components")
-    return parts["model"], parts["tokenizer"]
+    return names[name]
 
 
 # --- the pipeline's runs ---
 
 def create_run(name: str, tags: Mapping[str, str], *, parent: str = "") -> str:
     """Id of a new run, open and joined by nobody yet; nested under `parent` if given."""
-    nested = {"mlflow.parentRunId": parent} if parent else {}
+    nested = {PARENT: parent} if parent else {}
     return client().create_run(experiment_id(), tags={**tags, **nested}, run_name=name).info.run_id
 
 
@@ -137,4 +160,6 @@ def _filter(tags: Mapping[str, str]) -> str:
     for name, value in tags.items():
         if "'" in value:
             raise ValueError(f"{name}: {value!r} holds a quote, which MLflow's search cannot.")
-    return " and ".join(["attributes.status = 'FINISHED'", *(f"tags.`{name}` = '{value}'" for name, value in tags.items())])
+    whole_stages = [] if {"model_role", PARENT} & tags.keys() else ["tags.model_role IS NULL"]
+    wanted = (f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    return " and ".join(["attributes.status = 'FINISHED'", *whole_stages, *wanted])

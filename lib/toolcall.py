@@ -27,7 +27,7 @@ def parse_step(text: str, *, token_ids: tuple[int, ...] = (), logp: float = 0.0)
     thought, tag, rest = text[:MAX_TEXT].partition(CALL_OPEN)
     if not tag:
         return Step(thought=thought.strip(), token_ids=token_ids, logp=logp, failed=not thought.strip())
-    name, arguments = _split_call(rest.partition(CALL_CLOSE)[0].strip())
+    name, arguments = (_encodable(part) for part in _split_call(rest.partition(CALL_CLOSE)[0].strip()))
     return Step(thought.strip(), name, arguments, token_ids, logp, failed=not name)
 
 
@@ -35,12 +35,17 @@ def _split_call(body: str) -> tuple[str, str]:
     """(function name, raw argument text) of a call's JSON; the name is "" where none can be found."""
     try:
         call = json.loads(body)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):   # no JSON, an integer of thousands of digits, or brackets nested to exhaust the stack
         return _recover(body)
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         return "", ""
     arguments = call.get("arguments", {})
     return call["name"], arguments if isinstance(arguments, str) else compact_json(arguments)
+
+
+def _encodable(text: str) -> str:
+    """Text without lone surrogates, which a JSON escape can spell and no tokenizer or file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _recover(body: str) -> tuple[str, str]:

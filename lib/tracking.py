@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from lib.params import StageParams
 from lib.provenance import environment, git_state, path_digest
 from lib.runs import (  # noqa: F401
     PIPELINE, Status, ancestor, create_run, curve, end_run, find_source, finished_run, finished_runs, keep_file, latest_run,
-    load_model, product_path, run_metrics, run_params, set_run_tag,
+    load_model, model_uri, product_names, product_path, role_runs, run_metrics, run_params, run_tags, set_run_tag,
 )
 from lib.store import client, open_store, store_folder  # noqa: F401
 
@@ -89,6 +90,7 @@ def finish(run: Run, status: Status = "FINISHED") -> None:
     if active is None or active.info.run_id != run.run_id:
         raise ValueError(f"run {run.run_id} ({run.stage}) is not the open one. Run the set-up cell again.")
     mlflow.end_run(status)
+    shutil.rmtree(store_folder() / "work" / run.run_id, ignore_errors=True)   # not every run has one
 
 
 @contextmanager
@@ -101,6 +103,27 @@ def open_run(stage: str, params: StageParams, *, source_run: str = "", inputs: I
         finish(run, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     finish(run)
+
+
+@contextmanager
+def role_run(run: Run, role: str, **tags: str) -> Iterator[Run]:
+    """A nested run of one model (tag `model_role`), to which all logging inside the block goes."""
+    tags = {"stage": run.stage, "profile": run.profile, "seed": str(run.seed), "model_role": role, **tags}
+    active = mlflow.start_run(run_name=f"{run.stage} {role}", nested=True, tags=tags)
+    atexit.register(_kill, active.info.run_id)
+    try:
+        yield Run(active.info.run_id, run.stage, run.profile, run.seed)
+    except BaseException as error:
+        mlflow.end_run("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    mlflow.end_run("FINISHED")
+
+
+def work_folder(run: Run) -> Path:
+    """A folder of the run's own, for files on their way to `log_product`; `finish` removes it."""
+    folder = store_folder() / "work" / run.run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _kill(run_id: str) -> None:

@@ -63,6 +63,17 @@ def leak() -> Figure:
     return plots.leak_probe(weights, around(0.93), title="Can a probe tell chosen from rejected?")
 
 
+def mix() -> Figure:
+    return plots.outcome_mix({"unsubscribed": 0.6, "ok": 0.2, "hallucinated": 0.2}, {"unsubscribed": 89, "ok": 34, "other": 10},
+                             title="Does the expert err as annotators do?", note="133 pairs of somebody else's trees")
+
+
+def papers() -> Figure:
+    theirs = {"Mistral": {place: -0.1 * index for index, place in enumerate((*SCENARIOS, "mean"))}}
+    return plots.beside_papers({"G1_tool": around(-0.2), "mean": around(0.1)}, theirs,
+                               title="Are searches shorter?", ylabel="change of steps against SFT (share)", note="one seed")
+
+
 def stages() -> Figure:
     seeds = np.array([[2.0, 1.5, 1.0, 0.61], [2.1, 1.6, 1.1, 0.63]])
     return plots.difficulty_stages({"easy": seeds - 0.02, "medium": seeds - 0.01, "hard": seeds},
@@ -75,7 +86,7 @@ def seeds() -> Figure:
     return plots.seed_lines(values, places=["0", "1", "2"], title="Does another round help?", xlabel="round", ylabel="share")
 
 
-@pytest.fixture(scope="module", params=[bars, steps, forest, curves, pair_figure, leak, stages, seeds],
+@pytest.fixture(scope="module", params=[bars, steps, forest, curves, pair_figure, leak, mix, papers, stages, seeds],
                 ids=lambda draw: draw.__name__)
 def figure(request: pytest.FixtureRequest) -> Figure:
     """Every figure in turn."""

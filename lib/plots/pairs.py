@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lib.evaluate.statistics import Interval
-from lib.plots.style import FAINT, INK, ROLE_COLOURS, SMALL, arms, footnote, new_figure, shorten
+from lib.plots.style import FAINT, INK, ROLE_COLOURS, SMALL, arms, colour_key, footnote, new_figure, shorten
 from lib.search.state import Code
 
 HEALTHY = "healthy response"  # the rejected call was answered well: a weak label
@@ -37,6 +37,32 @@ def pair_statistics(rejected_codes: Sequence[int | None], depths: Sequence[int],
     right.set_xlabel("branch depth (steps)")
     right.set_ylabel("pairs")
     footnote(figure, f"{len(depths):,} pairs; orange: rejected though the call was answered well")
+    return figure
+
+
+def outcome_mix(ours: Mapping[str, float], measured: Mapping[str, int], *, title: str, note: str) -> Figure:
+    """Shares of rejected steps by outcome, ours against counts from real trees: a line joins the two dots of an outcome."""
+    if not ours:
+        raise ValueError("no rejected step to show the outcome of. Cut pairs from at least one tree.")
+    figure, (axes,) = new_figure(title)
+    total, names = sum(measured.values()), list(measured)[::-1]
+    for y, name in enumerate(names):
+        pair = (ours.get(name, 0.0), measured[name] / total)
+        axes.plot(pair, (y, y), color=FAINT, linewidth=1.2, zorder=1)
+        for share, colour, side in zip(pair, (ROLE_COLOURS["tree_dpo"], INK), (1, -1), strict=True):
+            outward = side if pair[0] >= pair[1] else -side
+            axes.plot(share, y, marker="o", markersize=9, color=colour, markeredgecolor="white")
+            axes.annotate(f"{share:.2f}", (share, y), xytext=(9 * outward, 0), textcoords="offset points", va="center",
+                          ha="left" if outward > 0 else "right", fontsize=SMALL, color=colour)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(-0.1, 1)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.set_xlabel("share of rejected steps")
+    axes.grid(True, axis="x")
+    axes.grid(False, axis="y")
+    colour_key(axes, {"ours": ROLE_COLOURS["tree_dpo"], "measured on real trees": INK})
+    footnote(figure, note)
     return figure
 
 

@@ -116,6 +116,37 @@ def comparison_forest(rows: Sequence[ForestRow], *, title: str, xlabel: str, fav
     return figure
 
 
+def beside_papers(ours: Mapping[str, Interval], papers: Mapping[str, Mapping[str, float]], *, title: str, ylabel: str,
+                  note: str, role: str = "tree_dpo") -> Figure:
+    """Our change by scenario with its interval, and each paper's as a small labelled mark without one.
+
+    Args:
+        ours: scenario -> relative change; scenarios without one stay empty.
+        papers: name, whose first letter marks it -> scenario -> relative change.
+    """
+    figure, (axes,) = new_figure(title)
+    places = {name: index + 0.25 * (name == MEAN) for index, name in enumerate((*SCENARIOS, MEAN))}
+    for order, (paper, values) in enumerate(papers.items()):
+        for name, value in values.items():
+            axes.text(places[name] + 0.1 + 0.16 * order, value, paper[0], ha="center", va="center", fontsize=SMALL, color=FAINT,
+                      fontweight="bold")
+    for name, interval in ours.items():
+        axes.errorbar(places[name] - 0.15, interval.mean, yerr=arms(interval), color=role_colour(role), marker="o",
+                      markersize=7, markeredgecolor="white", elinewidth=1.4, zorder=3)
+    axes.axhline(0, color=INK, linewidth=0.9, zorder=1)
+    axes.axvspan(places[MEAN] - 0.45, places[MEAN] + 0.6, color="#f3f3f3", zorder=0, linewidth=0)
+    reach = [edge for interval in ours.values() for edge in (interval.low, interval.high)]
+    shown = [*reach, *(value for values in papers.values() for value in values.values()), 0.0]
+    axes.set_ylim(min(shown) - 0.08, max(shown) + 0.08)
+    axes.set_xticks(list(places.values()), [name.replace("_", "\n") for name in places])
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlim(-0.5, places[MEAN] + 0.7)
+    label_axes(axes, "", ylabel)
+    style.colour_key(axes, {"ours": role_colour(role), ", ".join(f"{name[0]}: {name}" for name in papers): FAINT})
+    style.footnote(figure, note)
+    return figure
+
+
 def _bar(axes: Axes, x: float, interval: Interval, *, width: float, colour: str) -> None:
     axes.bar(x, interval.mean, width=width, color=colour, linewidth=0)
     axes.errorbar(x, interval.mean, yerr=arms(interval), color=INK, elinewidth=0.8, capsize=min(2.0, 9 * width), capthick=0.8)

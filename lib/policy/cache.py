@@ -1,7 +1,7 @@
 """Keys and values of conversations already read, so that a search never reads the same prompt twice.
 
-`Shelf` keeps one conversation a query between calls, least recently used first to go; `WorkCache` is the batch at work, written in
-place. A next state of a search shares its beginning with the last one: only the rest is computed.
+`Shelf` keeps one conversation a query between calls, least recently used first to go; `WorkCache` is the batch at work, written
+in place. A next state of a search shares its beginning with the last one: only the rest is computed.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class WorkCache(Cache):
 
     def __init__(self, config: Any, num_rows: int, num_tokens: int, *, dtype: torch.dtype, device: torch.device) -> None:
         super().__init__(layers=[])
-        heads, head_dim = config.num_key_value_heads, getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        shape = (config.num_hidden_layers, 2, num_rows, heads, num_tokens, head_dim)
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        shape = (config.num_hidden_layers, 2, num_rows, config.num_key_value_heads, num_tokens, head_dim)
         self.buffer = torch.zeros(shape, dtype=dtype, device=device)
         self.rows = slice(0, num_rows)       # rows of the forward pass under way
         self.positions = torch.empty(0)      # [rows, tokens] where its tokens stand
@@ -69,7 +69,9 @@ class WorkCache(Cache):
         keys = torch.arange(self.visible, device=positions.device)
         return keys[None, None, None, :] <= positions[:, None, :, None]
 
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
         """Write [rows, heads, tokens, head_dim] in place and return all that is visible."""
         layer = self.buffer[layer_idx, :, self.rows]                       # [2, rows, heads, tokens, head_dim], a view
         index = torch.arange(layer.size(1), device=layer.device)[:, None]
@@ -79,6 +81,10 @@ class WorkCache(Cache):
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self.visible
+
+    def repeat_rows(self, n: int) -> None:
+        """Make n rows of each, one after the other."""
+        self.buffer = self.buffer.repeat_interleave(n, 2)
 
     def keep_rows(self, kept: Tensor) -> None:
         """Drop all rows but `kept`."""

@@ -18,8 +18,8 @@ from lib.trees.record import Tree
 
 
 def annotate(
-    hub: Hub, queries: Sequence[Query], conduct: Conduct, *, max_depth: int, beam: int, max_queries: int, seed: int, tempter: Policy | None = None,
-    concurrency: int = 64, max_failures: int = 0,
+    hub: Hub, queries: Sequence[Query], conduct: Conduct, *, max_depth: int, beam: int, max_queries: int, seed: int,
+    tempter: Policy | None = None, concurrency: int = 64, max_failures: int = 0,
 ) -> Run[Tree]:
     """One tree for each query, in order; the same for the same seed."""
 
@@ -27,15 +27,16 @@ def annotate(
         async def run(policy: Policy) -> Tree:
             expert = Expert(hub, query, conduct, tempter=policy if tempter else None)
             return await dfsdt(
-                query.text, expert, Session(hub, query), tree_id=f"{query.query_id}_DFS_woFilter_w{beam}", seed=seed * 1_000_003 + index,
-                max_depth=max_depth, beam=beam, max_queries=max_queries, query_id=query.query_id, scenario=query.scenario,
+                query.text, expert, Session(hub, query), tree_id=f"{query.query_id}_DFS_woFilter_w{beam}",
+                seed=seed * 1_000_003 + index, max_depth=max_depth, beam=beam, max_queries=max_queries,
+                query_id=query.query_id, scenario=query.scenario,
             )
         return run
 
     with tqdm(total=len(queries), desc="expert") as bar:
         return run_searches(
-            (search(index, query) for index, query in enumerate(queries)), tempter or ScriptedPolicy(_nothing), concurrency=concurrency,
-            max_failures=max_failures, progress=lambda *_: bar.update(),
+            (search(index, query) for index, query in enumerate(queries)), tempter or ScriptedPolicy(_nothing),
+            concurrency=concurrency, max_failures=max_failures, progress=lambda *_: bar.update(),
         )
 
 

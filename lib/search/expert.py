@@ -1,8 +1,8 @@
 """The scripted annotator: it knows the gold plan, not which APIs are dead, and errs as annotators do.
 
 It stands where ToolBench has ChatGPT. Its mistakes are near misses: a neighbouring function, a value of the other question, a
-renamed parameter, an invented name, a dead API called again; or, with a tempter, whatever that model would have done here. After a
-step that led nowhere it either goes on in the same path or gives up, which sends the search back to a sibling.
+renamed parameter, an invented name, a dead API called again; or, with a tempter, whatever that model would have done here.
+After a step that led nowhere it either goes on in the same path or gives up, which sends the search back to a sibling.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ GIVE_UP_THOUGHTS = ("This leads nowhere.", "I cannot get any further here.")
 class Conduct:
     """How the annotator behaves."""
 
-    mistake_rate: float = 0.35     # chance of a mistake at a state that has no child yet
+    mistake_rate: float = 0.5      # chance of trying a mistake at a state without children; in about half of the cases none fits
     second_mistake_rate: float = 0.1   # the same where an earlier child failed
     recovery_rate: float = 0.6     # chance to go on in the same path after a step that led nowhere
     thought_rate: float = 0.6      # share of messages with a thought
     tempter_share: float = 0.0     # share of mistakes that are the tempter's own samples
-    repeat_weight: float = 3.0     # weight of calling a dead API again, against 1 for each other kind of mistake
+    repeat_weight: float = 2.0     # weight of calling a dead API again, against 1 for each other kind of mistake
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Progress:
     """What a conversation has come to."""
 
     done: set[int] = field(default_factory=set)      # indices of plan steps whose fact was found
-    dead: dict[str, str] = field(default_factory=dict)   # function -> arguments of its last call, for those that failed for good
+    dead: dict[str, str] = field(default_factory=dict)   # functions that failed for good -> arguments of the last call
     retry: Step | None = None                        # last call, where it was turned away for now
     is_lost: bool = False                            # the last step led nowhere
 
@@ -113,10 +113,11 @@ class Expert:
             return None
         plan_step = self.query.plan[missing[0]]
         kinds: list[tuple[float, Callable[..., Step | None]]] = [
-            (self.conduct.repeat_weight, _dead_again), (1.5, _near_function), (1.0, _other_value), (0.3, _bad_parameter), (0.2, _invented_name),
+            (self.conduct.repeat_weight, _dead_again), (2.0, _near_function), (1.0, _other_value),
+            (0.15, _bad_parameter), (0.15, _invented_name),
         ]
-        for _ in range(4):
-            kind = rng.choices([make for _, make in kinds], [weight for weight, _ in kinds])[0]
+        for _ in range(2):   # few draws: kinds that seldom fit must not leave the field to inventions
+            _, kind = rng.choices(kinds, [weight for weight, _ in kinds])[0]
             step = kind(rng, self.hub, self.query, plan_step, progress)
             if step and not is_right(self.hub, self.query, progress, step):
                 return Step(self._thought(rng, CALL_THOUGHTS, self._wanted(plan_step)), step.name, step.arguments)
@@ -163,7 +164,7 @@ def same_arguments(first: str, second: str) -> bool:
     """True where two argument texts hold the same values, numbers and their texts taken as equal."""
     try:
         return _as_texts(json.loads(first)) == _as_texts(json.loads(second))
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):   # no JSON, an integer of thousands of digits, or brackets nested to exhaust the stack
         return False
 
 
@@ -192,15 +193,16 @@ def _near_function(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, pro
 
 
 def _other_value(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:
-    """The right function with one value of another part of the question."""
-    others = [value for other in query.plan for value in other.slots.values() if value not in plan_step.slots.values()]
-    if not others:
-        return None
+    """The right function with a value of the same kind from another part of the question, never one that only a call can tell."""
     name = rng.choice(plan_step.functions)
-    arguments = json.loads(right_arguments(hub, plan_step, name))
-    key = rng.choice(list(arguments))
-    arguments[key] = rng.choice(others) if isinstance(arguments[key], str) else arguments[key]
-    return Step(name=name, arguments=compact_json(arguments))
+    domains = hub.goals[plan_step.goal].slots
+    asked = [(hub.goals[other.goal].slots[slot], value) for other in query.plan for slot, value in other.slots.items() if slot not in other.depends_on]
+    swaps = [(slot, value) for slot, domain in domains.items() for kind, value in asked if kind == domain and value not in plan_step.slots.values()]
+    if not swaps:
+        return None
+    slot, value = rng.choice(swaps)
+    wrong = PlanStep(plan_step.goal, {**plan_step.slots, slot: value}, plan_step.functions)
+    return Step(name=name, arguments=right_arguments(hub, wrong, name))
 
 
 def _bad_parameter(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:

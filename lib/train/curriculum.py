@@ -6,14 +6,15 @@ their percentile ranks, so that none outweighs the others by its unit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Literal, TypeVar
 
 import numpy as np
 from scipy.stats import rankdata
 
-from lib.search.state import State
+from lib.search.state import FINISH, State
+from lib.trees.sft import SftSample
 
 Order = Literal["mixed", "easy_to_hard", "hard_to_easy"]
 Item = TypeVar("Item")
@@ -24,6 +25,16 @@ def criteria(state: State, num_calls: int) -> tuple[int, int, int]:
     """Candidate functions, characters of their documents, and calls that the answer takes (Sec. 3.1)."""
     text = sum(len(f["name"]) + len(f.get("description") or "") + len(str(f["parameters"])) for f in state.functions)
     return len(state.functions), text, num_calls
+
+
+def path_criteria(samples: Sequence[SftSample], plan_lengths: Mapping[str, int]) -> tuple[int, int, int]:
+    """The criteria of one success path.
+
+    Its calls are those of the query's gold plan where `plan_lengths` (by query id) knows it: the path's own also count what
+    failed on the way, which is luck as much as difficulty.
+    """
+    taken = sum(sample.step.is_call and sample.step.name != FINISH for sample in samples)
+    return criteria(samples[-1].state, plan_lengths.get(samples[-1].query_id, taken))
 
 
 def difficulty(rows: Sequence[tuple[float, ...]]) -> np.ndarray:

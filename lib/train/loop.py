@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from random import Random
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -15,11 +16,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from lib.train.losses import preference_metrics, sigmoid_loss
+from lib.train.checkpoints import Curve, fingerprint, restore, save
+from lib.train.losses import LossName, preference_loss, preference_metrics
 from lib.train.rows import PairRow, SftRow, length_batches
 from lib.train.shared_prompt import pair_logps
 
-Curve = list[dict[str, float]]  # one record an optimiser step
+SAVE_EVERY = 100   # steps between two checkpoints
+Record = dict[str, float]
+Measure = Callable[[Any], Record]   # of a model
+LogpPair = tuple[float, float]      # log-probabilities of chosen and rejected, nats
 
 
 @dataclass(frozen=True)
@@ -34,23 +39,36 @@ class Schedule:
     max_grad_norm: float = 1.0
 
 
-def train_sft(model: Any, stages: Sequence[Sequence[SftRow]], schedule: Schedule, *, seed: int, checkpoint: Path | None = None) -> Curve:
-    """Train `model` in place, stage after stage; the loss is the mean over all tokens of learnt steps in a batch, nats."""
+def train_sft(
+    model: Any, stages: Sequence[Sequence[SftRow]], schedule: Schedule, *, seed: int, checkpoint: Path | None = None,
+    after_stage: Measure | None = None,
+) -> Curve:
+    """Train `model` in place, stage after stage; the loss is the mean over all tokens of learnt steps in a batch, nats.
+
+    Args:
+        checkpoint: file that a killed training goes on from; it stays there, for the caller to remove.
+        after_stage: measures the model at the end of every stage, into the record of the stage's last step.
+    """
     rng = Random(seed)
     batches = [
         (float(stage), batch) for stage, rows in enumerate(stages) for _ in range(schedule.epochs)
         for batch in length_batches(rows, lambda row: len(row.ids), batch_size=schedule.batch_size, rng=rng)
     ]
+    ends = {stage: step for step, (stage, _) in enumerate(batches)}     # last step of each stage
+    tokens_so_far = accumulate(sum(sum(row.trained) for row in batch) for _, batch in batches)
+    items = [(stage, tokens, batch) for (stage, batch), tokens in zip(batches, tokens_so_far, strict=True)]
+    measures = dict.fromkeys(ends.values(), after_stage) if after_stage else {}
 
-    def loss(item: tuple[float, list[SftRow]]) -> tuple[Tensor, dict[str, float]]:
-        value, num_tokens = sft_loss(model, item[1])
-        return value, {"loss": value.item(), "tokens": num_tokens, "stage": item[0]}
+    def loss(item: tuple[float, int, list[SftRow]]) -> tuple[Tensor, Record]:
+        stage, tokens, batch = item
+        value = F.cross_entropy(*learnt_scores(model, batch))
+        return value, {"loss": value.item(), "tokens": float(tokens), "stage": stage}
 
-    return _train(model, batches, loss, schedule, checkpoint=checkpoint, label="SFT")
+    return _train(model, items, loss, schedule, checkpoint=checkpoint, label="SFT", measures=measures)
 
 
-def sft_loss(model: Any, rows: Sequence[SftRow]) -> tuple[Tensor, int]:
-    """Mean cross-entropy over the learnt tokens of a batch, and how many tokens were read."""
+def learnt_scores(model: Any, rows: Sequence[SftRow]) -> tuple[Tensor, Tensor]:
+    """[N, V] scores and [N] tokens at the places that are learnt, row after row."""
     length = max(len(row.ids) for row in rows)
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     trained = torch.zeros(len(rows), length, dtype=torch.bool)
@@ -60,64 +78,72 @@ def sft_loss(model: Any, rows: Sequence[SftRow]) -> tuple[Tensor, int]:
     ids, trained = ids.to(model.device), trained.to(model.device)
     hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state      # padded on the right: no mask needed
     where = trained[:, 1:]
-    logits = model.get_output_embeddings()(hidden[:, :-1][where])
-    return F.cross_entropy(logits.float(), ids[:, 1:][where]), sum(len(row.ids) for row in rows)
+    return model.get_output_embeddings()(hidden[:, :-1][where]).float(), ids[:, 1:][where]
 
 
 def train_preferences(
-    model: Any, rows: Sequence[PairRow], references: Sequence[tuple[float, float]], schedule: Schedule, *, beta: float, sft_weight: float = 0.0,
-    seed: int, checkpoint: Path | None = None,
+    model: Any, rows: Sequence[PairRow], references: Sequence[LogpPair], schedule: Schedule, *, beta: float,
+    loss: LossName = "sigmoid", sft_weight: float = 0.0, seed: int, checkpoint: Path | None = None,
 ) -> Curve:
-    """Train `model` in place on pairs with sigmoid DPO (+ `sft_weight` times the mean loss on the chosen steps).
+    """Train `model` in place on pairs (+ `sft_weight` times the mean loss on the chosen steps).
 
     Args:
         references: for each row the log-probabilities of chosen and rejected under the reference (`reference_logps`), nats.
+        checkpoint: as in `train_sft`.
     """
     rng = Random(seed)
     items = list(zip(rows, references, strict=True))
-    batches = [b for _ in range(schedule.epochs) for b in length_batches(items, lambda x: _pair_length(x[0]), batch_size=schedule.batch_size, rng=rng)]
+    batches = [b for _ in range(schedule.epochs)
+               for b in length_batches(items, lambda x: pair_length(x[0]), batch_size=schedule.batch_size, rng=rng)]
 
-    def loss(batch: list[tuple[PairRow, tuple[float, float]]]) -> tuple[Tensor, dict[str, float]]:
+    def batch_loss(batch: list[tuple[PairRow, LogpPair]]) -> tuple[Tensor, Record]:
         chosen, rejected = pair_logps(model, [row for row, _ in batch])
         reference = torch.tensor([pair for _, pair in batch], device=chosen.device)
-        losses, margin = sigmoid_loss(chosen, rejected, reference[:, 0], reference[:, 1], beta=beta)
-        value = losses.mean()
-        if sft_weight:
-            lengths = torch.tensor([len(row.chosen) for row, _ in batch], device=chosen.device)
-            value = value - sft_weight * (chosen / lengths).mean()
-        return value, {"loss": value.item(), **preference_metrics(margin.detach(), chosen.detach(), rejected.detach())}
+        sizes = [[len(row.chosen), len(row.rejected)] for row, _ in batch]
+        lengths = torch.tensor(sizes, dtype=chosen.dtype, device=chosen.device).unbind(1)
+        ratios = chosen - reference[:, 0], rejected - reference[:, 1]
+        value = preference_loss(loss, *ratios, lengths, beta=beta).mean()
+        value = value - sft_weight * (chosen / lengths[0]).mean() if sft_weight else value
+        return value, {"loss": value.item(), **preference_metrics((chosen, rejected), ratios, lengths, beta=beta)}
 
-    return _train(model, batches, loss, schedule, checkpoint=checkpoint, label="DPO")
+    return _train(model, batches, batch_loss, schedule, checkpoint=checkpoint, label="DPO")
 
 
 @torch.no_grad()
-def reference_logps(model: Any, rows: Sequence[PairRow], *, batch_size: int) -> list[tuple[float, float]]:
-    """Log-probabilities of chosen and rejected under `model`, in the rows' order: taken before training, they hold the reference."""
+def reference_logps(model: Any, rows: Sequence[PairRow], *, batch_size: int) -> list[LogpPair]:
+    """Log-probabilities of both sides under `model`, in the rows' order: taken before training, they hold the reference."""
     model.eval()
-    order = sorted(range(len(rows)), key=lambda index: _pair_length(rows[index]))
-    found: dict[int, tuple[float, float]] = {}
-    for start in tqdm(range(0, len(order), batch_size), desc="reference", leave=False):
+    order = sorted(range(len(rows)), key=lambda index: pair_length(rows[index]))
+    found: dict[int, LogpPair] = {}
+    for start in tqdm(range(0, len(order), batch_size), desc="log-probabilities", leave=False):
         part = order[start : start + batch_size]
         chosen, rejected = pair_logps(model, [rows[index] for index in part])
         found |= dict(zip(part, zip(chosen.tolist(), rejected.tolist(), strict=True), strict=True))
     return [found[index] for index in range(len(rows))]
 
 
-def _pair_length(row: PairRow) -> int:
+def pair_length(row: PairRow) -> int:
+    """Tokens of a pair in its packed row."""
     return len(row.prompt) + len(row.chosen) + len(row.rejected)
 
 
 def _train(
-    model: Any, batches: Sequence[Any], loss: Callable[[Any], tuple[Tensor, dict[str, float]]], schedule: Schedule, *, checkpoint: Path | None,
-    label: str,
+    model: Any, batches: Sequence[Any], loss: Callable[[Any], tuple[Tensor, Record]], schedule: Schedule, *,
+    checkpoint: Path | None, label: str, measures: Mapping[int, Measure] | None = None,
 ) -> Curve:
-    """Walk through `batches` once; goes on from `checkpoint` where there is one, and writes it every 100 steps."""
+    """Walk through `batches` once; goes on from `checkpoint` where there is one of the same batches and schedule.
+
+    Args:
+        measures: step -> measure of the model taken after it.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=schedule.weight_decay)
-    curve: Curve = _restore(checkpoint, model, optimizer)
-    model.train()
+    key = fingerprint(schedule, batches) if checkpoint else ""
+    curve = restore(checkpoint, key, model, optimizer) if checkpoint else []
     bar = tqdm(range(len(curve), len(batches)), desc=label, initial=len(curve), total=len(batches))
     for step in bar:
+        model.train()
+        started = perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * _factor(step, len(batches), schedule.warmup)
         value, record = loss(batches[step])
@@ -125,13 +151,13 @@ def _train(
         norm = torch.nn.utils.clip_grad_norm_(parameters, schedule.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        curve.append({**record, "learning_rate": optimizer.param_groups[0]["lr"], "grad_norm": norm.item()})
+        record |= {"learning_rate": optimizer.param_groups[0]["lr"], "grad_norm": norm.item()}
+        record["seconds"] = perf_counter() - started
+        curve.append(record | (measures[step](model) if measures and step in measures else {}))
         bar.set_postfix(loss=f"{record['loss']:.3f}")
-        if checkpoint and (step + 1) % 100 == 0:
-            _write(checkpoint, model, optimizer, curve)
+        if checkpoint and ((step + 1) % SAVE_EVERY == 0 or step + 1 == len(batches)):
+            save(checkpoint, key, model, optimizer, curve)
     model.eval()
-    if checkpoint:
-        checkpoint.unlink(missing_ok=True)
     return curve
 
 
@@ -141,19 +167,3 @@ def _factor(step: int, num_steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.55 + 0.45 * math.cos(math.pi * (step - rising) / max(1, num_steps - rising))
-
-
-def _write(path: Path, model: Any, optimizer: torch.optim.Optimizer, curve: Curve) -> None:
-    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"weights": weights, "optimizer": optimizer.state_dict(), "curve": curve}, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
-
-
-def _restore(path: Path | None, model: Any, optimizer: torch.optim.Optimizer) -> Curve:
-    if path is None or not path.exists():
-        return []
-    saved = torch.load(path, weights_only=True)
-    model.load_state_dict(saved["weights"], strict=False)
-    optimizer.load_state_dict(saved["optimizer"])
-    return saved["curve"]

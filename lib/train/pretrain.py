@@ -23,6 +23,8 @@ from lib.chat import Chat
 from lib.train.muon import Muon
 from lib.worlds.episode import Episode, copy_row, make_row
 
+History = list[tuple[dict[str, float], int]]   # what was logged, and at which step
+
 
 @dataclass(frozen=True)
 class PretrainSettings:
@@ -102,18 +104,25 @@ def rate(progress: float, step: int, cooldown: float) -> float:
 
 def pretrain(
     model: Any, chat: Chat, settings: PretrainSettings, *, folder: Path, log: Callable[[dict[str, float], int], None],
-    probe: Callable[[Any], dict[str, float]], seconds_between_saves: float = 240,
+    probe: Callable[[Any], dict[str, float]], seconds_between_saves: float = 180,
 ) -> Any:
-    """The model after `settings.num_tokens`; goes on from `folder/checkpoint.pt` where there is one.
+    """The model after `settings.num_tokens`; goes on from `folder/checkpoint.pt` where there is one, which stays there.
 
-    `log(metrics, step)` is called every 20 steps; `probe(model)`, a cheap measure, at every save.
+    `log(metrics, step)` is called every 20 steps, and for those of a checkpoint at once; `probe(model)`, a cheap measure, at every save.
     """
     optimizer_pair = optimizers(model, settings)
-    state = {"step": 0, "tokens": 0}
+    state, history = {"step": 0, "tokens": 0, "seconds": 0.0}, []
     path = folder / "checkpoint.pt"
     if path.exists():
-        state = _load(path, model, optimizer_pair)
-    started, last_save, losses = time.time(), time.time(), []
+        state, history = _load(path, model, optimizer_pair)
+    for metrics, step in history:
+        log(metrics, step)
+
+    def note(metrics: dict[str, float]) -> None:
+        history.append((metrics, state["step"]))
+        log(metrics, state["step"])
+
+    started, last_save, losses = time.time() - state.get("seconds", 0.0), time.time(), []
     while state["tokens"] < settings.num_tokens:
         rng = Random(settings.seed * 1_000_003 + state["step"])
         generator = torch.Generator().manual_seed(settings.seed * 7_919 + state["step"])
@@ -123,11 +132,12 @@ def pretrain(
             state["step"] += 1
             state["tokens"] += sum(len(row.ids) for row in batch)
             if state["step"] % 20 == 0:
-                log({"base/loss": sum(losses) / len(losses), "base/tokens": state["tokens"], "base/seconds": time.time() - started}, state["step"])
+                note({"base/loss": sum(losses) / len(losses), "base/tokens": state["tokens"], "base/seconds": time.time() - started})
                 losses = []
         if time.time() - last_save > seconds_between_saves or state["tokens"] >= settings.num_tokens:
-            log(probe(model), state["step"])
-            _save(path, model, optimizer_pair, state, settings)
+            note(probe(model))
+            state["seconds"] = time.time() - started
+            _save(path, model, optimizer_pair, state, settings, history)
             last_save = time.time()
     return model
 
@@ -145,19 +155,20 @@ def _train_step(model: Any, batch: list[Episode], settings: PretrainSettings, op
     return loss.item()
 
 
-def _save(path: Path, model: Any, optimizer_pair: list, state: dict, settings: PretrainSettings) -> None:
+def _save(path: Path, model: Any, optimizer_pair: list, state: dict, settings: PretrainSettings, history: History) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizer_pair], "state": dict(state), "settings": asdict(settings)}
+    record = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizer_pair], "state": dict(state), "settings": asdict(settings),
+              "history": history}
     torch.save(record, path.with_suffix(".tmp"))
     os.replace(path.with_suffix(".tmp"), path)
 
 
-def _load(path: Path, model: Any, optimizer_pair: list) -> dict[str, int]:
+def _load(path: Path, model: Any, optimizer_pair: list) -> tuple[dict, History]:
     record = torch.load(path, weights_only=True)
     model.load_state_dict(record["model"])
     for optimizer, saved in zip(optimizer_pair, record["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
-    return record["state"]
+    return record["state"], record.get("history", [])
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 
+import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -28,9 +29,9 @@ def draw_tree(tree: Tree) -> Figure:
     places = layout(tree)
     columns = 1 + max((column for column, _ in places.values()), default=0)
     rows = 1 + max((row for _, row in places.values()), default=0)
-    figure = Figure(figsize=(max(6.0, COLUMN_INCHES * (columns + 0.6)), max(4.0, ROW_INCHES * (rows + 1) + 1.0)),
-                    layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = plt.subplots(figsize=(max(6.0, COLUMN_INCHES * (columns + 0.6)), max(4.0, ROW_INCHES * (rows + 1) + 1.0)),
+                                layout="constrained")
+    plt.close(figure)   # made by pyplot, so that notebooks know how to show it; closed, so that they do not show it twice
     success = success_edges(tree)
     on_path = {id(edge.end) for edge in success}
     for state, edge in _all_edges(tree):

@@ -5,7 +5,9 @@ Nothing here is read back by us; our own stores are in `store.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -57,6 +59,20 @@ def to_toolpreference(pair: PreferencePair) -> dict[str, Any]:
     history = [part for turn in pair.state.turns for part in _react_turn(turn)]
     return {"id": f"{pair.tree_id}:{pair.depth}", "category": pair.scenario, "instruction": instruction,
             "input": "\n".join([pair.state.query, *history]), "output": [react_text(pair.chosen), react_text(pair.rejected)]}
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write rows as JSON lines and return how many; the file appears whole or not at all."""
+    part, count = path.with_name(f".{path.name}.{os.getpid()}.part"), 0
+    try:
+        with part.open("wb") as file:
+            for row in rows:
+                file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+                count += 1
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
 
 
 def react_text(step: Step) -> str:

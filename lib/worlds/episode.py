@@ -18,7 +18,7 @@ from lib.search.finish import ANSWERED, GAVE_UP, GIVE_ANSWER, GIVE_UP
 from lib.search.state import FINISH, Observation, State, Step
 from lib.toolcall import compact_json
 from lib.worlds.lexicon import pseudo_word, value, words
-from lib.worlds.world import Idea, World, WorldApi, ask, make_world, pick, sample_values
+from lib.worlds.world import Idea, World, WorldApi, ask, chatter, make_world, pick, sample_values
 
 QUERIES = (
     ("Tell me {}", " and {}", "."), ("What is {}?", " And {}?", ""), ("I want {}", ", then {}", "."), ("Please find {}", " and also {}", "."),
@@ -100,7 +100,7 @@ def make_goals(rng: Random, world: World, held_out: bool) -> list[Goal]:
     goals: list[Goal] = []
     for _ in range(rng.choice((1, 1, 2, 2, 3))):
         idea = rng.choice(world.ideas)
-        values = sample_values(rng, idea)
+        values = tuple(_alike(rng, goals, v) for v in sample_values(rng, idea))
         texts = [str(v) for v in values]
         source = None
         free = [i for i, g in enumerate(goals) if g.is_asked and g.idea.output == idea.slots[0][1]]
@@ -114,6 +114,15 @@ def make_goals(rng: Random, world: World, held_out: bool) -> list[Goal]:
     return goals
 
 
+def _alike(rng: Random, goals: list[Goal], drawn: Any) -> Any:
+    """Now and then a value that begins or ends like an earlier one: those have to be kept apart sign by sign."""
+    earlier = [v for goal in goals for v in goal.values if isinstance(v, str) and len(v) > 3]
+    if not isinstance(drawn, str) or not earlier or rng.random() > 0.3:
+        return drawn
+    other, cut = rng.choice(earlier), rng.randint(1, 3)
+    return other[: len(other) // 2] + drawn[-cut:] if rng.random() < 0.5 else drawn[:cut] + other[len(other) // 2 :]
+
+
 def _chainable(earlier: Goal, idea: Idea) -> bool:
     return earlier.source is None and earlier.is_asked and earlier.idea.output == idea.slots[0][1]
 
@@ -123,9 +132,14 @@ def _unasked(goal: Goal) -> Goal:
 
 
 def word_query(rng: Random, goals: list[Goal], held_out: bool) -> str:
-    """The text of a query."""
+    """The text of a query: a frame, known or made of chatter, and often a sentence beside the point."""
     first, further, end = pick(rng, QUERIES, held_out)  # type: ignore[arg-type]
-    return first.format(goals[0].phrase) + "".join(further.format(g.phrase) for g in goals[1:]) + end
+    if rng.random() < 0.4:
+        first, further = chatter(rng, 6).capitalize() + rng.choice((" {}", " {}.", ": {}")), rng.choice((", ", ". ", " and ")) + chatter(rng, 3) + " {}"
+    text = first.format(goals[0].phrase) + "".join(further.format(g.phrase) for g in goals[1:]) + end
+    if rng.random() < 0.35:
+        text = f"{chatter(rng, 7).capitalize()}{rng.choice('.!?')} {text}"
+    return text if rng.random() < 0.8 else f"{text} {chatter(rng, 5).capitalize()}{rng.choice('.!?')}"
 
 
 def play(rng: Random, episode: Episode, world: World, goals: list[Goal], style: Style) -> None:
@@ -150,13 +164,13 @@ def pursue(rng: Random, episode: Episode, world: World, goal: Goal, style: Style
         if rng.random() < style.mistake_rate:
             _blunder(rng, episode, world, step)
         if api.function["name"] in dead:
-            episode.step(step, _error(rng, rng.choice(PERMANENT)))
+            episode.step(step, error(rng.choice(PERMANENT)))
             thought = _thought(rng, style, OTHER_THOUGHTS)
             continue
         if rng.random() < style.transient_rate:
-            episode.step(step, _error(rng, rng.choice(TRANSIENT)))
+            episode.step(step, error(rng.choice(TRANSIENT)))
             step = Step(_thought(rng, style, RETRY_THOUGHTS), step.name, step.arguments)
-        episode.step(step, _response(rng, world, api, goal))
+        episode.step(step, response(rng, world, api, goal))
         return True
     return False
 
@@ -165,17 +179,17 @@ def _blunder(rng: Random, episode: Episode, world: World, step: Step) -> None:
     """A wrong step before the right one: shown with its error, or named as an earlier attempt; never trained on."""
     arguments = json.loads(step.arguments)
     key = rng.choice(list(arguments))
-    name, error = step.name, f"missing required parameter '{key}'"
+    name, message = step.name, f"missing required parameter '{key}'"
     match rng.randrange(3):
         case 0:
             del arguments[key]
         case 1:
             wrong = rng.choice(words())
             arguments[wrong] = arguments.pop(key)
-            error = f"'{wrong}' is not a parameter; use '{key}'"
+            message = f"'{wrong}' is not a parameter; use '{key}'"
         case 2:
-            name, error = f"{rng.choice(words())}_for_{pseudo_word(rng)}", "no function of this name"
-    wrong_step, observation = Step("", name, compact_json(arguments)), _error(rng, error)
+            name, message = f"{rng.choice(words())}_for_{pseudo_word(rng)}", "no function of this name"
+    wrong_step, observation = Step("", name, compact_json(arguments)), error(message)
     if rng.random() < 0.5:
         return episode.step(wrong_step, observation, trained=False)
     attempt = {"name": name, "arguments": wrong_step.arguments, "observation": observation.text[:60]}
@@ -196,11 +210,12 @@ def _state_fact(template: str, goal: Goal) -> str:
     return template.format(a=goal.idea.wordings[0], v=goal.values[0], f=goal.fact)
 
 
-def _error(rng: Random, text: str) -> Observation:
+def error(text: str) -> Observation:
+    """A failed call's observation, in ToolBench's form."""
     return Observation(compact_json({"error": text, "response": ""}), 0)
 
 
-def _response(rng: Random, world: World, api: WorldApi, goal: Goal) -> Observation:
+def response(rng: Random, world: World, api: WorldApi, goal: Goal) -> Observation:
     """A healthy response: the fact among up to three other fields, in any order."""
     fields: dict[str, Any] = {api.answer_key: goal.fact}
     if rng.random() < 0.5:

@@ -84,7 +84,7 @@ KINDS = ("name", "name", "name", "phrase", "integer", "integer", "number", "date
 
 
 def _case(rng: Random, word: str) -> str:
-    return word.capitalize() if rng.random() < 0.6 else word
+    return word.capitalize() if rng.random() < 0.8 else word
 
 
 def _code(rng: Random) -> str:

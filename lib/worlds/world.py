@@ -155,9 +155,19 @@ def _json_type(kind: str) -> str:
 
 
 def ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) -> str:
-    """A wording of the question for an idea, the values as they stand in the text."""
-    fields = {"a": rng.choice(idea.wordings), "t": idea.slots[0][0], "v": values[0], "w": values[-1]}
+    """A wording of the question for an idea, the values as they stand in the text; words that mean nothing may stand around them."""
+    thing = idea.slots[0][0]
+    named = [f"{noun} {text}" if text.islower() and rng.random() < 0.8 else text for text, (noun, _) in zip(values, idea.slots, strict=True)]
+    attribute = rng.choice(idea.wordings)
+    if rng.random() < 0.35:
+        attribute = rng.choice((f"{chatter(rng, 2)} {attribute}", f"{attribute} {chatter(rng, 2)}"))
+    fields = {"a": attribute, "t": thing, "v": named[0], "w": named[-1]}
     return pick(rng, ASK_ONE if len(values) == 1 else ASK_TWO, held_out).format(**fields)
+
+
+def chatter(rng: Random, most: int) -> str:
+    """One to `most` common words that say nothing."""
+    return " ".join(rng.choice(words()) for _ in range(rng.randint(1, most)))
 
 
 def sample_values(rng: Random, idea: Idea) -> tuple[str | int | float, ...]:

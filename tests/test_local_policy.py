@@ -1,0 +1,238 @@
+"""The local policy beside transformers' own generate and a plain forward pass: the same tokens, scores and choices."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lib.chat import Chat
+from lib.policy.local import LocalPolicy, pick_tokens
+from lib.search.state import Observation, State, Step
+from lib.train.pretrain import new_model
+from lib.worlds.tokenizer import train_tokenizer
+
+FINISH = {"name": "Finish", "parameters": {
+    "type": "object", "properties": {"final_answer": {"type": "string"}}, "required": []}}
+CAPITAL = {"name": "capital", "description": "Capital of a country.", "parameters": {
+    "type": "object", "properties": {"country": {"type": "string"}}, "required": ["country"]}}
+RAGGED = [  # prompts of very different lengths
+    State("q", ()),
+    State("Which city is the capital of Peru, and how many people live there?", (CAPITAL, FINISH)),
+    State("q", (CAPITAL, FINISH), ((Step("Look.", "capital", '{"country":"Peru"}'), Observation("x " * 120, 0)),)),
+    State("q", (FINISH,), diversity="Take a different step."),
+    State("And of Chad?", (CAPITAL,), system="You call tools. " * 8),
+]
+
+
+@pytest.fixture(scope="session")
+def chat():
+    return Chat(train_tokenizer(num_rows=60))
+
+
+@pytest.fixture(scope="session")
+def model(chat):
+    """Two layers of random weights, large enough that what was read decides, and that some rows end early."""
+    torch.manual_seed(0)
+    model = new_model(len(chat.tokenizer), hidden=32, layers=2, heads=2, head_dim=16, feed_forward=64).eval()
+    with torch.no_grad():
+        for parameter in model.model.layers.parameters():
+            parameter.mul_(10 if parameter.ndim == 2 else 1)
+        model.model.norm.weight.mul_(20)
+        head = torch.nn.Linear(32, len(chat.tokenizer))
+        head.weight.copy_(model.lm_head.weight)
+        head.bias.zero_()
+        head.weight[chat.tokenizer.eos_token_id], head.bias[chat.tokenizer.eos_token_id] = 0, 8   # about one token in ten
+        model.lm_head = head
+    return model
+
+
+def sample(policy, states, n=1, *, seeds=None):
+    return asyncio.run(policy.sample(states, n, seeds=seeds or range(len(states))))
+
+
+def plain_logp(model, prompt, answer):
+    """Sum of the answer's log-probabilities by one forward pass over everything."""
+    with torch.no_grad():
+        logps = model(input_ids=torch.tensor([[*prompt, *answer]])).logits[0].log_softmax(-1)
+    return sum(logps[len(prompt) + k - 1, token].item() for k, token in enumerate(answer))
+
+
+def ids_of(steps):
+    return [[step.token_ids for step in row] for row in steps]
+
+
+def test_at_temperature_0_the_tokens_are_those_of_generate(model, chat):
+    steps = sample(LocalPolicy(model, chat, temperature=0, max_new_tokens=20), RAGGED)
+    for state, [step] in zip(RAGGED, steps, strict=True):
+        prompt = torch.tensor([chat.state_ids(state)])
+        whole = model.generate(prompt, max_new_tokens=20, do_sample=False, attention_mask=torch.ones_like(prompt))
+        # a step that does not end is closed in place of its 20th token
+        assert list(step.token_ids)[:19] == whole[0, prompt.size(1):].tolist()[:19]
+
+
+@pytest.mark.parametrize("temperature", [0, 0.7, 1.5])
+def test_log_probabilities_are_those_of_a_plain_forward_pass(model, chat, temperature):
+    rows = sample(LocalPolicy(model, chat, temperature=temperature, max_new_tokens=24), RAGGED, n=3)
+    for state, steps in zip(RAGGED, rows, strict=True):
+        for step in steps:
+            assert step.logp == pytest.approx(plain_logp(model, chat.state_ids(state), step.token_ids), abs=1e-4)
+
+
+def test_a_step_that_runs_out_of_room_is_closed_and_its_log_probability_is_that_of_its_tokens(model, chat):
+    free, cut = (sample(LocalPolicy(model, chat, temperature=1.0, max_new_tokens=room), [RAGGED[1]] * 6) for room in (40, 3))
+    [whole], [step] = next(rows for rows in zip(free, cut, strict=True) if len(rows[0][0].token_ids) > 3)
+    assert step.token_ids == (*whole.token_ids[:2], chat.tokenizer.eos_token_id)
+    assert step.logp == pytest.approx(plain_logp(model, chat.state_ids(RAGGED[1]), step.token_ids), abs=1e-4)
+
+
+def test_rows_end_at_different_lengths(model, chat):
+    """Else the tests of this page would not see how ended rows leave the batch."""
+    steps = sample(LocalPolicy(model, chat, temperature=1.0, max_new_tokens=40), RAGGED, n=6)
+    assert len({len(step.token_ids) for row in steps for step in row}) > 4
+
+
+def test_a_step_depends_on_its_seed_and_not_on_the_batch(model, chat):
+    settings = {"temperature": 1.0, "max_new_tokens": 24}
+    seeds = [11, 12, 13, 14, 15]
+    together = sample(LocalPolicy(model, chat, **settings), RAGGED, n=2, seeds=seeds)
+    alone = [sample(LocalPolicy(model, chat, **settings), [state], n=2, seeds=[seed])[0]
+             for state, seed in zip(RAGGED, seeds, strict=True)]
+    backwards = sample(LocalPolicy(model, chat, **settings), RAGGED[::-1], n=2, seeds=seeds[::-1])[::-1]
+    assert ids_of(together) == ids_of(alone) == ids_of(backwards)
+    assert ids_of(together) != ids_of(sample(LocalPolicy(model, chat, **settings), RAGGED, n=2, seeds=range(5)))
+
+
+def test_n_steps_of_a_state_differ_and_begin_with_those_of_a_smaller_n(model, chat):
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16)
+    four = sample(policy, RAGGED, n=4)
+    assert [len(row) for row in four] == [4] * len(RAGGED)
+    assert all(len(set(row)) > 1 for row in ids_of(four))
+    two = sample(LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16), RAGGED, n=2)
+    assert [row[:2] for row in ids_of(four)] == ids_of(two)
+
+
+def test_a_prompt_shared_by_n_steps_is_read_once(model, chat):
+    policy = LocalPolicy(model, chat, max_new_tokens=8)
+    sample(policy, RAGGED[:2], n=4)
+    assert policy.num_prompt_tokens == sum(len(chat.state_ids(state)) for state in RAGGED[:2])
+
+
+def walk_of_a_search(policy):
+    """The steps of three searches side by side: two turns down, back to a sibling with a diversity message, and down again."""
+    roots = [State(f"q{number} " + "words " * 5 * number, (CAPITAL, FINISH)) for number in range(3)]
+    told = Observation('{"error":"","response":"told ' + "x" * 40 + '"}', 0)
+    steps = []
+    first = sample(policy, roots, seeds=[1, 2, 3])
+    second = [root.after(row[0], told) for root, row in zip(roots, first, strict=True)]
+    down = sample(policy, second, seeds=[4, 5, 6])
+    siblings = [replace(state, diversity="Take a different step.") for state in second]
+    back = sample(policy, siblings, seeds=[7, 8, 9])
+    third = [state.after(row[0], told) for state, row in zip(second, back, strict=True)]
+    again = sample(policy, third, seeds=[10, 11, 12])
+    to_root = sample(policy, [replace(root, diversity="Something else.") for root in roots], seeds=[13, 14, 15])
+    for rows in (first, down, back, again, to_root):
+        steps += ids_of(rows)
+    return steps
+
+
+def test_what_is_kept_on_the_shelf_changes_nothing_but_the_work(model, chat):
+    kept, forgetful, crowded = (LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16, shelf_tokens=size)
+                                for size in (80_000, 80_000, 1))
+
+    class Empty(type(forgetful.shelf)):
+        def put(self, key, ids, keys_values):
+            pass
+
+    forgetful.shelf = Empty(0)
+    expected = walk_of_a_search(forgetful)
+    assert walk_of_a_search(kept) == walk_of_a_search(crowded) == expected
+    assert forgetful.num_reused_tokens == 0 < crowded.num_reused_tokens < kept.num_reused_tokens
+    assert kept.num_prompt_tokens == crowded.num_prompt_tokens == forgetful.num_prompt_tokens
+    assert kept.num_reused_tokens > 0.5 * kept.num_prompt_tokens
+
+
+def test_queries_that_share_a_long_task_description_have_places_of_their_own_on_the_shelf(model, chat):
+    states = [State(query, (CAPITAL,), system="You call tools, one after the other. " * 20) for query in ("one", "two")]
+    policy = LocalPolicy(model, chat, max_new_tokens=8)
+    sample(policy, states)
+    read = policy.num_prompt_tokens
+    sample(policy, states)
+    assert policy.num_reused_tokens == read - 2   # all but the last token of each prompt
+
+
+def test_the_shelf_holds_no_more_tokens_than_it_may(model, chat):
+    policy = LocalPolicy(model, chat, max_new_tokens=8, shelf_tokens=300)
+    sample(policy, [State(f"q{number}", (CAPITAL, FINISH)) for number in range(20)])
+    assert 0 < policy.shelf.num_tokens <= 300
+    policy.shelf.clear()
+    assert policy.shelf.num_tokens == 0
+
+
+def test_a_prompt_that_leaves_no_room_gets_a_failed_step_and_the_others_go_on(model, chat):
+    long = replace(RAGGED[1], query="word " * 200)
+    room = len(chat.state_ids(RAGGED[1])) + 8
+    policy = LocalPolicy(model, chat, max_new_tokens=8, max_context=room)
+    steps = sample(policy, [long, RAGGED[1]], n=2)
+    assert steps[0] == [Step(failed=True)] * 2
+    assert all(step.token_ids for step in steps[1])
+    narrow = LocalPolicy(model, chat, max_new_tokens=8, max_context=room - 1)
+    assert sample(narrow, [long, RAGGED[1]]) == [[Step(failed=True)]] * 2
+
+
+def test_no_states_give_no_steps(model, chat):
+    policy = LocalPolicy(model, chat)
+    assert sample(policy, []) == asyncio.run(policy.logps([], [])) == asyncio.run(policy.label_probs([], ["A"])) == []
+
+
+def test_logps_of_given_steps_are_those_of_a_plain_forward_pass(model, chat):
+    steps = [Step("Hm."), Step("Look.", "capital", '{"country":"Peru"}'), Step(name="Finish", arguments="{}"),
+             Step("no JSON", "capital", "{"), Step("as sampled", token_ids=(40, 41, 42, 1))]
+    logps = asyncio.run(LocalPolicy(model, chat).logps(RAGGED, steps))
+    expected = [plain_logp(model, chat.state_ids(state), chat.step_ids(step))
+                for state, step in zip(RAGGED, steps, strict=True)]
+    assert logps == pytest.approx(expected, abs=1e-3)
+
+
+def test_logps_of_sampled_steps_are_those_they_were_sampled_with(model, chat):
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16)
+    steps = [row[0] for row in sample(policy, RAGGED)]
+    assert asyncio.run(policy.logps(RAGGED, steps)) == pytest.approx([step.logp for step in steps], abs=1e-4)
+
+
+def test_label_probabilities_are_those_of_the_next_token(model, chat):
+    policy = LocalPolicy(model, chat, max_new_tokens=8)
+    labels = ["A", "B", "yes"]
+    fresh = asyncio.run(policy.label_probs(RAGGED, labels))
+    sample(policy, RAGGED)   # now the prompts are on the shelf
+    for probs in (fresh, asyncio.run(policy.label_probs(RAGGED, labels))):
+        for state, row in zip(RAGGED, probs, strict=True):
+            with torch.no_grad():
+                expected = model(input_ids=torch.tensor([chat.state_ids(state)])).logits[0, -1].softmax(-1)
+            assert row == pytest.approx([expected[chat.tokenizer.encode(label)[0]].item() for label in labels], rel=1e-3)
+
+
+def test_labels_that_begin_alike_are_refused(model, chat):
+    with pytest.raises(ValueError, match="choose labels that differ in the first one"):
+        asyncio.run(LocalPolicy(model, chat).label_probs(RAGGED, ["A", "A 1"]))
+
+
+@pytest.mark.parametrize("temperature, expected", [
+    (1.0, [0.2, 0.5, 0.3]),
+    (0.5, [4 / 38, 25 / 38, 9 / 38]),   # squares 0.04, 0.25, 0.09 over their sum 0.38
+    (0, [0, 1, 0]),
+])
+def test_tokens_are_picked_as_often_as_the_temperature_says(temperature, expected):
+    scores = torch.tensor([0.2, 0.5, 0.3]).log().repeat(10_000, 1)
+    tokens, logps = pick_tokens(scores, (torch.arange(10_000) + 0.5) / 10_000, temperature)
+    assert np.bincount(tokens, minlength=3) / 10_000 == pytest.approx(expected, abs=2e-4)
+    assert logps == pytest.approx(scores[0, tokens], abs=1e-5)   # at temperature 1, whatever the choice was made at
+
+
+def test_the_ends_of_the_unit_interval_pick_possible_tokens():
+    scores = torch.tensor([[-torch.inf, 0.0, 0.0, -torch.inf]]).repeat(2, 1)
+    tokens, _ = pick_tokens(scores, torch.tensor([0.0, 1.0 - 2**-24]), 1.0)
+    assert tokens.tolist() == [1, 2]

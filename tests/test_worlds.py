@@ -1,0 +1,235 @@
+"""Made-up worlds: apart from the hub, the same for the same seed, held-out wordings kept out, and the loss where it belongs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import orjson
+import pytest
+
+from lib.chat import Chat
+from lib.hub.queries import build_queries
+from lib.hub.registry import Hub, load_hub
+from lib.policy.scripted import ScriptedPolicy
+from lib.search.finish import answer_text
+from lib.search.state import FINISH, Code, State, Step
+from lib.toolcall import compact_json, parse_step
+from lib.train.pretrain import PretrainSettings, new_model, pretrain, rows, step_accuracy
+from lib.worlds import world as world_module
+from lib.worlds.episode import QUERIES, copy_row, make_row
+from lib.worlds.play import WorldSession, make_task, measure_episodes, play_episodes
+from lib.worlds.tokenizer import train_tokenizer
+from lib.worlds.world import ASK_ONE, ASK_TWO, DOCUMENT_ONE, DOCUMENT_TWO, World, make_world
+
+NUM_ROWS = 150
+
+
+@pytest.fixture(scope="module")
+def chat() -> Chat:
+    return Chat(train_tokenizer(vocab_size=512, num_rows=30))
+
+
+@pytest.fixture(scope="module")
+def texts(chat: Chat) -> list[str]:
+    """Rows as they are trained on at the end of the training."""
+    source = rows(Random(5), chat, 0.9, PretrainSettings())
+    return [chat.tokenizer.decode(next(source).ids) for _ in range(NUM_ROWS)]
+
+
+@pytest.fixture(scope="module")
+def hub() -> Hub:
+    return load_hub()
+
+
+def worlds(count: int, *, held_out: bool = False) -> Iterator[World]:
+    rng = Random(3)
+    return (make_world(rng, num_functions=rng.randint(1, 7), held_out=held_out) for _ in range(count))
+
+
+# --- apart from the hub ---
+
+def test_no_function_of_a_world_is_one_of_the_hub(hub: Hub):
+    made = {api.function["name"] for world in worlds(400) for api in world.apis}
+    assert len(made) > 1000 and made.isdisjoint(hub.endpoints)
+
+
+def test_no_document_of_a_world_is_one_of_the_hub(hub: Hub):
+    made = {api.function["description"].casefold() for world in worlds(400) for api in world.apis}
+    assert made.isdisjoint(endpoint.api.description.casefold() for endpoint in hub.endpoints.values())
+
+
+def test_no_wording_of_a_question_is_one_of_the_hub(hub: Hub):
+    def form(text: str) -> str:
+        return re.sub(r"\{\w+\}", "_", text).casefold()
+
+    asked = {form(ask) for goal in hub.goals.values() for ask in goal.asks}
+    assert asked and asked.isdisjoint(form(ask) for ask in (*ASK_ONE, *ASK_TWO))
+
+
+def test_no_question_of_a_world_is_a_query_of_the_hub(hub: Hub, chat: Chat):
+    made = {make_task(Random(seed), held_out=False)[0] for seed in range(200)}
+    assert made.isdisjoint(query.text for query in build_queries(hub, scenario="train", count=100, seed=0))
+
+
+# --- held-out wordings ---
+
+def pattern(wording: str) -> re.Pattern[str]:
+    """A wording with anything in its gaps."""
+    parts = re.split(r"\{(\w)\}", wording)
+    return re.compile("".join(".{1,40}?" if index % 2 else re.escape(part) for index, part in enumerate(parts)))
+
+
+@pytest.mark.parametrize("wordings", [DOCUMENT_ONE, DOCUMENT_TWO], ids=["one value", "two values"])
+def test_held_out_documents_are_never_trained_on(wordings: tuple[str, ...]):
+    held_out = [pattern(text.rstrip(".")) for text in wordings[len(wordings) - len(wordings) // 3:]]
+    familiar, strange = ([api.function["description"] for world in worlds(200, held_out=flag) for api in world.apis]
+                         for flag in (False, True))
+    assert not any(wording.match(text) for wording in held_out for text in familiar)
+    assert all(any(wording.match(text) for text in strange) for wording in held_out)
+
+
+def test_held_out_frames_of_questions_are_never_trained_on(texts: list[str]):
+    for frame in QUERIES[len(QUERIES) - len(QUERIES) // 3:]:
+        telling = [part for text in frame for part in text.split("{}") if len(part) >= 10]   # too long to arise by chance
+        assert telling and not any(part in text for part in telling for text in texts), frame
+
+
+def test_held_out_worlds_speak_of_attributes_that_training_never_names():
+    cut = len(world_module.ATTRIBUTES) - len(world_module.ATTRIBUTES) // 8
+    kept_out = set(world_module.ATTRIBUTES[cut:])
+    familiar, strange = ({idea.wordings for world in worlds(300, held_out=flag) for idea in world.ideas}
+                         for flag in (False, True))
+    assert familiar.isdisjoint(kept_out) and strange & kept_out == kept_out
+
+
+# --- rows ---
+
+def test_a_row_is_the_same_for_the_same_seed_and_another_for_another(chat: Chat):
+    first, again, other = (make_row(Random(seed), chat, num_functions=4, num_queries=2) for seed in (1, 1, 2))
+    assert (first.ids, first.trained) == (again.ids, again.trained) and first.ids != other.ids
+
+
+def test_the_loss_covers_the_assistants_steps_and_nothing_else(chat: Chat):
+    end = chat.tokenizer.eos_token_id
+    [speaker] = chat.generation_ids
+    for seed in range(60):
+        row = make_row(Random(seed), chat, num_functions=4, num_queries=2)
+        for index, learnt in enumerate(row.trained):
+            begins = learnt and not row.trained[index - 1]
+            assert not begins or row.ids[index - 1] == speaker              # a step begins after the assistant's mark
+            ends = learnt and not (row.trained + [False])[index + 1]
+            assert not ends or row.ids[index] == end                        # and is learnt up to its end
+            assert not (learnt and row.ids[index] == speaker)               # one step a run
+
+
+def test_a_mistake_is_read_and_never_learnt(chat: Chat):
+    names = []
+    for seed in range(150):
+        row = make_row(Random(seed), chat, num_functions=3, num_queries=1)
+        documents = chat.tokenizer.decode(row.ids).partition("<|end|>")[0].removeprefix("<|system|>")
+        offered = {line.partition("(")[0] for line in documents.splitlines()}
+        for text in learnt_steps(chat, row):
+            step = parse_step(text.removesuffix("<|end|>"))
+            assert step.name in offered, text
+            orjson.loads(step.arguments)
+            names.append(step.name)
+    assert names.count(FINISH) == 150        # one a question
+
+
+def learnt_steps(chat: Chat, row: object) -> list[str]:
+    steps, run = [], []
+    for token, learnt in zip([*row.ids, 0], [*row.trained, False], strict=True):
+        if learnt:
+            run.append(token)
+        elif run:
+            steps.append(chat.tokenizer.decode(run))
+            run = []
+    return steps
+
+
+def test_a_copying_row_learns_its_first_half_again(chat: Chat):
+    row = copy_row(Random(0), chat, length=9)
+    assert sum(row.trained) == 9 and row.trained[-9:] == [True] * 9
+    assert row.ids[-9:] == row.ids[-9 - len(chat.generation_ids) - 9 : -9 - len(chat.generation_ids)]
+
+
+def test_the_tokenizer_copies_any_text_and_takes_digits_one_by_one(chat: Chat):
+    text = 'Zorné 3407 {"a":"ß€"}'
+    ids = chat.tokenizer.encode(text, add_special_tokens=False)
+    assert chat.tokenizer.decode(ids) == text
+    assert [token for token in chat.tokenizer.convert_ids_to_tokens(ids) if re.search(r"\d", token)] == ["3", "4", "0", "7"]
+
+
+# --- whole episodes ---
+
+def solve(world: World, session: WorldSession, facts: dict) -> ScriptedPolicy:
+    """An actor that knows the worlds' goals: it tries the functions of each goal in turn, and answers with what it found."""
+    def act(state: State) -> Step:
+        found = []
+        for (idea, _), goal in facts.items():
+            tried = [(step, seen) for step, seen in state.turns]
+            answer = next((goal.fact for step, seen in tried if seen.code == Code.OK and step.name in serving(world, idea)
+                           and str(goal.fact) in str(orjson.loads(seen.text)["response"])), None)
+            if answer is not None:
+                found.append(str(answer))
+                continue
+            for api in world.serving(idea):
+                call = Step("", api.function["name"], compact_json(dict(zip(api.parameters, goal.values, strict=True))))
+                seen = [observation for step, observation in tried if step.same_call(call)]
+                if not seen or (len(seen) == 1 and seen[0].code == Code.TOO_MANY_REQUESTS):
+                    return call
+        return Step("", FINISH, compact_json({"return_type": "give_answer", "final_answer": " ".join(found)}))
+    return ScriptedPolicy(act)
+
+
+def serving(world: World, idea: object) -> set[str]:
+    return {api.function["name"] for api in world.serving(idea)}
+
+
+def test_every_episode_can_be_solved_by_one_who_knows_what_to_call():
+    rng = Random(0)
+    for _ in range(40):
+        query, session, facts = make_task(rng, held_out=False)
+        [tree] = play_episodes(solve(session._world, session, session._facts), [(query, session, facts)]).results
+        assert all(fact in answer_text(tree) for fact in facts), (query, facts, answer_text(tree))
+
+
+def test_a_model_that_knows_nothing_solves_no_episode(chat: Chat):
+    model = new_model(len(chat.tokenizer), hidden=16, layers=1, heads=2, head_dim=8, feed_forward=32)
+    assert measure_episodes(model, chat, num_episodes=3, seed=0, held_out=True) == 0.0
+    assert step_accuracy(model, chat, num_rows=3, seed=0, held_out=True) == 0.0
+
+
+@pytest.mark.parametrize(("name", "arguments", "code"), [
+    ("no_such_function", "{}", Code.NO_SUCH_FUNCTION), (None, "not json", Code.MESSAGE_ERROR),
+    (None, '{"zz":1}', Code.MESSAGE_ERROR),
+])
+def test_a_faulty_call_is_answered_by_its_fault(name: str | None, arguments: str, code: Code):
+    _, session, _ = make_task(Random(2), held_out=False)
+    observation = asyncio.run(session.call(name or session.functions[0]["name"], arguments))
+    assert observation.code == code and orjson.loads(observation.text)["error"]
+
+
+# --- pre-training ---
+
+def test_a_pretraining_that_was_killed_goes_on_and_tells_its_whole_curve(chat: Chat, tmp_path: Path):
+    def model() -> object:
+        return new_model(len(chat.tokenizer), hidden=16, layers=1, heads=2, head_dim=8, feed_forward=32)
+
+    def killed(metrics: dict[str, float], step: int) -> None:
+        if seen and "base/loss" in metrics:       # some steps after the first checkpoint
+            raise KeyboardInterrupt
+        seen.extend(name for name in metrics if name == "base/probe_accuracy")
+
+    settings, seen, log = PretrainSettings(num_tokens=90_000, batch_tokens=1024), [], []
+    probe = {"probe": lambda _: {"base/probe_accuracy": 0.0}, "seconds_between_saves": 0.0}
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(model(), chat, settings, folder=tmp_path, log=killed, **probe)
+    assert (tmp_path / "checkpoint.pt").exists()
+    pretrain(model(), chat, settings, folder=tmp_path, log=lambda metrics, step: log.append((step, metrics)), **probe)
+    steps = [step for step, metrics in log if "base/loss" in metrics]
+    assert steps == list(range(20, steps[-1] + 1, 20)) and steps[-1] >= 60
