@@ -94,8 +94,8 @@ class CurriculumSftParams(StageParams):
     order: Literal["mixed", "easy_to_hard", "hard_to_easy"] = "mixed"
     num_trees: CountOrAll = 0            # trees whose success paths are used; 0 uses all
     epochs: Count = 2
-    batch_size: Count = 16               # rows a step
-    learning_rate: LearningRate = 0.0005
+    batch_size: Count = 4                # rows a step
+    learning_rate: LearningRate = 0.001
     lora_rank: LoraRank = 0              # 0 trains all weights
     max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of a row; longer ones are set aside
     backend: Literal["hf", "unsloth", "auto"] = "hf"  # auto: unsloth where it is installed and there is a GPU
@@ -104,8 +104,8 @@ class CurriculumSftParams(StageParams):
 class TreeDpoParams(StageParams):
     """03_tree_dpo: preference training on step pairs."""
 
-    beta: Positive = 0.1                 # pull to the reference, no unit
-    learning_rate: LearningRate = 0.00002
+    beta: Positive = 0.5                 # pull to the reference, no unit
+    learning_rate: LearningRate = 0.0001
     epochs: Count = 1
     batch_size: Count = 8                # pairs a step
     lora_rank: LoraRank = 0              # 0 trains all weights
@@ -121,10 +121,10 @@ class EvaluationParams(StageParams):
     """05_evaluation: the models on six scenarios."""
 
     roles: Roles = "base,sft,sft_chosen,tree_dpo"
-    queries_per_scenario: Count = 40
+    queries_per_scenario: Count = 12
     searches: Searches = "dfsdt,cot"
     max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
-    max_queries: Count = 60              # calls of the policy in one search
+    max_queries: Count = 30              # calls of the policy in one search
     temperature: NotNegative = 0.5       # 0 takes the likeliest token
     max_new_tokens: Count = 128          # tokens of one step
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 64   # searches under way at once

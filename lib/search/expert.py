@@ -34,22 +34,22 @@ GIVE_UP_THOUGHTS = ("This leads nowhere.", "I cannot get any further here.")
 class Conduct:
     """How the annotator behaves."""
 
-    mistake_rate: float = 0.5      # chance of trying a mistake at a state without children; in about half of the cases none fits
-    second_mistake_rate: float = 0.1   # the same where an earlier child failed
-    recovery_rate: float = 0.6     # chance to go on in the same path after a step that led nowhere
-    thought_rate: float = 0.6      # share of messages with a thought
-    tempter_share: float = 0.0     # share of mistakes that are the tempter's own samples
-    repeat_weight: float = 2.0     # weight of calling a dead API again, against 1 for each other kind of mistake
+    mistake_rate: float = 0.5  # chance of trying a mistake at a state without children; in about half of the cases none fits
+    second_mistake_rate: float = 0.1  # the same where an earlier child failed
+    recovery_rate: float = 0.6  # chance to go on in the same path after a step that led nowhere
+    thought_rate: float = 0.6  # share of messages with a thought
+    tempter_share: float = 0.0  # share of mistakes that are the tempter's own samples
+    repeat_weight: float = 2.0  # weight of calling a dead API again, against 1 for each other kind of mistake
 
 
 @dataclass
 class Progress:
     """What a conversation has come to."""
 
-    done: set[int] = field(default_factory=set)      # indices of plan steps whose fact was found
-    dead: dict[str, str] = field(default_factory=dict)   # functions that failed for good -> arguments of the last call
-    retry: Step | None = None                        # last call, where it was turned away for now
-    is_lost: bool = False                            # the last step led nowhere
+    done: set[int] = field(default_factory=set)  # indices of plan steps whose fact was found
+    dead: dict[str, str] = field(default_factory=dict)  # functions that failed for good -> arguments of the last call
+    retry: Step | None = None  # last call, where it was turned away for now
+    is_lost: bool = False  # the last step led nowhere
 
 
 class Expert:
@@ -61,7 +61,7 @@ class Expert:
 
     def __init__(self, hub: Hub, query: Query, conduct: Conduct, *, tempter: Policy | None = None) -> None:
         self.hub, self.query, self.conduct, self.tempter = hub, query, conduct, tempter
-        self._seen_dead: set[str] = set()   # remembered from branch to branch
+        self._seen_dead: set[str] = set()  # remembered from branch to branch
 
     async def sample(self, states: Sequence[State], n: int = 1, *, seeds: Sequence[int]) -> list[list[Step]]:
         """n steps for each state."""
@@ -113,10 +113,13 @@ class Expert:
             return None
         plan_step = self.query.plan[missing[0]]
         kinds: list[tuple[float, Callable[..., Step | None]]] = [
-            (self.conduct.repeat_weight, _dead_again), (2.0, _near_function), (1.0, _other_value),
-            (0.15, _bad_parameter), (0.15, _invented_name),
+            (self.conduct.repeat_weight, _dead_again),
+            (2.0, _near_function),
+            (1.0, _other_value),
+            (0.15, _bad_parameter),
+            (0.15, _invented_name),
         ]
-        for _ in range(2):   # few draws: kinds that seldom fit must not leave the field to inventions
+        for _ in range(2):  # few draws: kinds that seldom fit must not leave the field to inventions
             _, kind = rng.choices(kinds, [weight for weight, _ in kinds])[0]
             step = kind(rng, self.hub, self.query, plan_step, progress)
             if step and not is_right(self.hub, self.query, progress, step):
@@ -164,7 +167,7 @@ def same_arguments(first: str, second: str) -> bool:
     """True where two argument texts hold the same values, numbers and their texts taken as equal."""
     try:
         return _as_texts(json.loads(first)) == _as_texts(json.loads(second))
-    except (ValueError, RecursionError):   # no JSON, an integer of thousands of digits, or brackets nested to exhaust the stack
+    except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or brackets nested to exhaust the stack
         return False
 
 
@@ -196,8 +199,18 @@ def _other_value(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progr
     """The right function with a value of the same kind from another part of the question, never one that only a call can tell."""
     name = rng.choice(plan_step.functions)
     domains = hub.goals[plan_step.goal].slots
-    asked = [(hub.goals[other.goal].slots[slot], value) for other in query.plan for slot, value in other.slots.items() if slot not in other.depends_on]
-    swaps = [(slot, value) for slot, domain in domains.items() for kind, value in asked if kind == domain and value not in plan_step.slots.values()]
+    asked = [
+        (hub.goals[other.goal].slots[slot], value)
+        for other in query.plan
+        for slot, value in other.slots.items()
+        if slot not in other.depends_on
+    ]
+    swaps = [
+        (slot, value)
+        for slot, domain in domains.items()
+        for kind, value in asked
+        if kind == domain and value not in plan_step.slots.values()
+    ]
     if not swaps:
         return None
     slot, value = rng.choice(swaps)

@@ -23,29 +23,43 @@ from lib.chat import Chat
 from lib.train.muon import Muon
 from lib.worlds.episode import Episode, copy_row, make_row
 
-History = list[tuple[dict[str, float], int]]   # what was logged, and at which step
+History = list[tuple[dict[str, float], int]]  # what was logged, and at which step
 
 
 @dataclass(frozen=True)
 class PretrainSettings:
     """How long and how fast."""
 
-    num_tokens: int = 18_000_000      # tokens seen, padding not counted
-    batch_tokens: int = 4_096         # per step, padding counted
+    num_tokens: int = 18_000_000  # tokens seen, padding not counted
+    batch_tokens: int = 4_096  # per step, padding counted
     muon_lr: float = 0.02
     adamw_lr: float = 3e-3
-    cooldown: float = 0.4             # last share of training, in which the rates fall linearly to 0
-    copy_share: float = 0.4           # share of copying rows in the first fifth
-    other_share: float = 0.1          # share of tokens outside the assistant's messages that are learnt too
+    cooldown: float = 0.4  # last share of training, in which the rates fall linearly to 0
+    copy_share: float = 0.4  # share of copying rows in the first fifth
+    other_share: float = 0.1  # share of tokens outside the assistant's messages that are learnt too
     seed: int = 0
 
 
-def new_model(vocab_size: int, *, hidden: int = 192, layers: int = 6, heads: int = 4, head_dim: int = 32, feed_forward: int = 512) -> Qwen3ForCausalLM:
+def new_model(
+    vocab_size: int, *, hidden: int = 192, layers: int = 6, heads: int = 4, head_dim: int = 32, feed_forward: int = 512
+) -> Qwen3ForCausalLM:
     """A small Qwen3 with query-key norm and tied embeddings."""
-    return Qwen3ForCausalLM(Qwen3Config(
-        vocab_size=vocab_size, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=heads, head_dim=head_dim,
-        intermediate_size=feed_forward, max_position_embeddings=2048, tie_word_embeddings=True, pad_token_id=0, eos_token_id=1, bos_token_id=None,
-    ))
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=vocab_size,
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=heads,
+            head_dim=head_dim,
+            intermediate_size=feed_forward,
+            max_position_embeddings=2048,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+        )
+    )
 
 
 def rows(rng: Random, chat: Chat, progress: float, settings: PretrainSettings) -> Iterator[Episode]:
@@ -81,7 +95,7 @@ def row_loss(model: Any, batch: list[Episode], other_share: float, generator: to
         wanted[index, : len(row.ids)] = torch.tensor(row.trained, dtype=torch.float).clamp_min(other_share)
     chosen = torch.rand(wanted.shape, generator=generator) < wanted
     chosen[:, 0] = False
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state    # [B, T, D]; rows are padded on the right: no mask
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, D]; rows are padded on the right: no mask
     where = chosen[:, 1:]
     return F.cross_entropy(model.lm_head(hidden[:, :-1][where]), ids[:, 1:][where])
 
@@ -103,8 +117,14 @@ def rate(progress: float, step: int, cooldown: float) -> float:
 
 
 def pretrain(
-    model: Any, chat: Chat, settings: PretrainSettings, *, folder: Path, log: Callable[[dict[str, float], int], None],
-    probe: Callable[[Any], dict[str, float]], seconds_between_saves: float = 180,
+    model: Any,
+    chat: Chat,
+    settings: PretrainSettings,
+    *,
+    folder: Path,
+    log: Callable[[dict[str, float], int], None],
+    probe: Callable[[Any], dict[str, float]],
+    seconds_between_saves: float = 180,
 ) -> Any:
     """The model after `settings.num_tokens`; goes on from `folder/checkpoint.pt` where there is one, which stays there.
 
@@ -132,7 +152,13 @@ def pretrain(
             state["step"] += 1
             state["tokens"] += sum(len(row.ids) for row in batch)
             if state["step"] % 20 == 0:
-                note({"base/loss": sum(losses) / len(losses), "base/tokens": state["tokens"], "base/seconds": time.time() - started})
+                note(
+                    {
+                        "base/loss": sum(losses) / len(losses),
+                        "base/tokens": state["tokens"],
+                        "base/seconds": time.time() - started,
+                    }
+                )
                 losses = []
         if time.time() - last_save > seconds_between_saves or state["tokens"] >= settings.num_tokens:
             note(probe(model))
@@ -142,7 +168,14 @@ def pretrain(
     return model
 
 
-def _train_step(model: Any, batch: list[Episode], settings: PretrainSettings, optimizer_pair: list, factor: float, generator: torch.Generator) -> float:
+def _train_step(
+    model: Any,
+    batch: list[Episode],
+    settings: PretrainSettings,
+    optimizer_pair: list,
+    factor: float,
+    generator: torch.Generator,
+) -> float:
     model.train()
     loss = row_loss(model, batch, settings.other_share, generator)
     loss.backward()
@@ -157,8 +190,13 @@ def _train_step(model: Any, batch: list[Episode], settings: PretrainSettings, op
 
 def _save(path: Path, model: Any, optimizer_pair: list, state: dict, settings: PretrainSettings, history: History) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizer_pair], "state": dict(state), "settings": asdict(settings),
-              "history": history}
+    record = {
+        "model": model.state_dict(),
+        "optimizers": [o.state_dict() for o in optimizer_pair],
+        "state": dict(state),
+        "settings": asdict(settings),
+        "history": history,
+    }
     torch.save(record, path.with_suffix(".tmp"))
     os.replace(path.with_suffix(".tmp"), path)
 

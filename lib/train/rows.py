@@ -25,10 +25,10 @@ Item = TypeVar("Item")
 class SftRow:
     """One success path as tokens."""
 
-    ids: tuple[int, ...]        # the conversation, last step included
-    trained: tuple[bool, ...]   # True on the tokens of steps that are learnt
+    ids: tuple[int, ...]  # the conversation, last step included
+    trained: tuple[bool, ...]  # True on the tokens of steps that are learnt
     tree_id: str
-    num_steps: int              # steps with loss
+    num_steps: int  # steps with loss
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def sft_rows(samples: Sequence[SftSample], chat: Chat) -> list[SftRow]:
 def pair_row(pair: PreferencePair, chat: Chat, *, target: Target = "full") -> PairRow:
     """A pair as tokens; `action_only` leaves the thoughts of both sides out, and with them the leak of the wording."""
     chosen, rejected = (_without_thought(step) if target == "action_only" else step for step in (pair.chosen, pair.rejected))
-    return PairRow(tuple(chat.state_ids(pair.state)), tuple(chat.step_ids(chosen)), tuple(chat.step_ids(rejected)), pair.tree_id)
+    return PairRow(
+        tuple(chat.state_ids(pair.state)), tuple(chat.step_ids(chosen)), tuple(chat.step_ids(rejected)), pair.tree_id
+    )
 
 
 def chosen_row(row: PairRow) -> SftRow:

@@ -31,7 +31,7 @@ def pack(rows: Sequence[PairRow], device: torch.device) -> dict[str, Tensor]:
     order = torch.arange(length)
     visible = (key == 0) | (key == query)
     mask = visible & (order[None, :, None] >= order[None, None, :]) & (key >= 0)
-    mask |= torch.eye(length, dtype=torch.bool)                                   # padding looks at itself: no empty row
+    mask |= torch.eye(length, dtype=torch.bool)  # padding looks at itself: no empty row
     packed = {"ids": ids, "segments": segments, "positions": positions, "mask": mask[:, None]}
     return {name: tensor.to(device) for name, tensor in packed.items()}
 
@@ -40,10 +40,12 @@ def pair_logps(model: Any, rows: Sequence[PairRow]) -> tuple[Tensor, Tensor]:
     """[B] and [B]: log-probabilities of the chosen and the rejected steps, summed over their tokens, nats."""
     batch = pack(rows, model.device)
     decoder, head = model.get_decoder(), model.get_output_embeddings()
-    hidden = decoder(input_ids=batch["ids"], position_ids=batch["positions"], attention_mask=batch["mask"], use_cache=False).last_hidden_state
+    hidden = decoder(
+        input_ids=batch["ids"], position_ids=batch["positions"], attention_mask=batch["mask"], use_cache=False
+    ).last_hidden_state
     before = _token_before(rows, batch["ids"])
     wanted = batch["segments"] > 0
-    source = hidden.gather(1, before[..., None].expand_as(hidden))[wanted]        # [tokens of steps, D]
+    source = hidden.gather(1, before[..., None].expand_as(hidden))[wanted]  # [tokens of steps, D]
     logps = torch.zeros_like(batch["ids"], dtype=torch.float)
     logps[wanted] = token_logps(head(source), batch["ids"][wanted])
     return tuple((logps * (batch["segments"] == side)).sum(1) for side in (1, 2))  # type: ignore[return-value]

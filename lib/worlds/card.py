@@ -41,8 +41,13 @@ def write_card(folder: Path, model: Any, params: BaseModelParams, measures: Mapp
         measures: metric -> value, each named in METRICS.
     """
     rows = [f"| {describe(name).meaning} | {value:.3f} |" for name, value in measures.items()]
-    text = CARD.format(num_weights=model.num_parameters(), measures="\n".join(rows), run_id=run_id,
-                       context=model.config.max_position_embeddings, **params.model_dump())
+    text = CARD.format(
+        num_weights=model.num_parameters(),
+        measures="\n".join(rows),
+        run_id=run_id,
+        context=model.config.max_position_embeddings,
+        **params.model_dump(),
+    )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text(text, encoding="utf-8")
     return text

@@ -21,21 +21,62 @@ from lib.worlds.lexicon import pseudo_word, value, words
 from lib.worlds.world import Idea, World, WorldApi, ask, chatter, make_world, pick, sample_values
 
 QUERIES = (
-    ("Tell me {}", " and {}", "."), ("What is {}?", " And {}?", ""), ("I want {}", ", then {}", "."), ("Please find {}", " and also {}", "."),
-    ("{}", ", {}", "?"), ("Hello, I look for {}", " plus {}", ". Thank you."), ("We need {}.", " We also need {}.", ""),
-    ("Could somebody say {}?", " Then say {}.", ""), ("My boss asked for {}", ", and for {}", "!"), ("Give me {}", "; {}", ""),
-    ("For our list: {}", " / {}", "."), ("It would help to have {}.", " Another thing is {}.", ""), ("Show {}", " together with {}", "."),
-    ("Quick question, {}?", " After that {}?", ""), ("Check {} for me", ", followed by {}", "."),
+    ("Tell me {}", " and {}", "."),
+    ("What is {}?", " And {}?", ""),
+    ("I want {}", ", then {}", "."),
+    ("Please find {}", " and also {}", "."),
+    ("{}", ", {}", "?"),
+    ("Hello, I look for {}", " plus {}", ". Thank you."),
+    ("We need {}.", " We also need {}.", ""),
+    ("Could somebody say {}?", " Then say {}.", ""),
+    ("My boss asked for {}", ", and for {}", "!"),
+    ("Give me {}", "; {}", ""),
+    ("For our list: {}", " / {}", "."),
+    ("It would help to have {}.", " Another thing is {}.", ""),
+    ("Show {}", " together with {}", "."),
+    ("Quick question, {}?", " After that {}?", ""),
+    ("Check {} for me", ", followed by {}", "."),
 )
-THOUGHTS = ("I need {}.", "Next: {}.", "First find {}.", "Look up {}.", "Now {}.", "The user wants {}.", "To do: {}.", "Let me get {}.")
+THOUGHTS = (
+    "I need {}.",
+    "Next: {}.",
+    "First find {}.",
+    "Look up {}.",
+    "Now {}.",
+    "The user wants {}.",
+    "To do: {}.",
+    "Let me get {}.",
+)
 RETRY_THOUGHTS = ("That failed, try again.", "Not this time; once more.", "I retry.", "Same call again.")
 OTHER_THOUGHTS = ("That one is down, use another.", "I take a different function.", "Another source may work.", "Switch.")
-ANSWERS = ("The {a} of {v} is {f}.", "{v}: {f}.", "{f} is the {a}.", "It is {f}.", "{a} {v} = {f}.", "The result is {f}.", "For {v} the {a} is {f}.")
-PERMANENT = (
-    "Unsubscribed error: no subscription.", "API not working error.", "Unauthorized error: bad key.", "the service is down", "endpoint was removed",
-    "access denied", "Message error: broken.", "not available any more", "you may not use this", "server gone",
+ANSWERS = (
+    "The {a} of {v} is {f}.",
+    "{v}: {f}.",
+    "{f} is the {a}.",
+    "It is {f}.",
+    "{a} {v} = {f}.",
+    "The result is {f}.",
+    "For {v} the {a} is {f}.",
 )
-TRANSIENT = ("Too many requests error: try again.", "Rate limit error, please retry.", "busy, call again", "temporary problem, try once more", "slow down and repeat")
+PERMANENT = (
+    "Unsubscribed error: no subscription.",
+    "API not working error.",
+    "Unauthorized error: bad key.",
+    "the service is down",
+    "endpoint was removed",
+    "access denied",
+    "Message error: broken.",
+    "not available any more",
+    "you may not use this",
+    "server gone",
+)
+TRANSIENT = (
+    "Too many requests error: try again.",
+    "Rate limit error, please retry.",
+    "busy, call again",
+    "temporary problem, try once more",
+    "slow down and repeat",
+)
 
 
 @dataclass
@@ -62,10 +103,10 @@ class Goal:
 
     idea: Idea
     values: tuple[Any, ...]
-    source: int | None      # index of the goal whose fact is values[0]
+    source: int | None  # index of the goal whose fact is values[0]
     fact: Any
     is_asked: bool
-    phrase: str             # as it stands in the query
+    phrase: str  # as it stands in the query
 
 
 @dataclass(frozen=True)
@@ -83,8 +124,14 @@ class Style:
 def make_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, held_out: bool = False) -> Episode:
     """A row: the documents of one world and `num_queries` questions answered in it."""
     world = make_world(rng, num_functions=num_functions, held_out=held_out)
-    style = Style(rng.choice((0.0, 0.5, 1.0)), rng.choice((0.0, 0.0, 0.2, 0.4)), rng.choice((0.0, 0.1, 0.3)), rng.choice((0.0, 0.1)),
-                  pick(rng, ANSWERS, held_out), held_out)
+    style = Style(
+        rng.choice((0.0, 0.5, 1.0)),
+        rng.choice((0.0, 0.0, 0.2, 0.4)),
+        rng.choice((0.0, 0.1, 0.3)),
+        rng.choice((0.0, 0.1)),
+        pick(rng, ANSWERS, held_out),
+        held_out,
+    )
     episode = Episode(chat)
     functions = (*(api.function for api in world.apis), FINISH_SCHEMA)
     for index in range(num_queries):
@@ -135,7 +182,10 @@ def word_query(rng: Random, goals: list[Goal], held_out: bool) -> str:
     """The text of a query: a frame, known or made of chatter, and often a sentence beside the point."""
     first, further, end = pick(rng, QUERIES, held_out)  # type: ignore[arg-type]
     if rng.random() < 0.4:
-        first, further = chatter(rng, 6).capitalize() + rng.choice((" {}", " {}.", ": {}")), rng.choice((", ", ". ", " and ")) + chatter(rng, 3) + " {}"
+        first, further = (
+            chatter(rng, 6).capitalize() + rng.choice((" {}", " {}.", ": {}")),
+            rng.choice((", ", ". ", " and ")) + chatter(rng, 3) + " {}",
+        )
     text = first.format(goals[0].phrase) + "".join(further.format(g.phrase) for g in goals[1:]) + end
     if rng.random() < 0.35:
         text = f"{chatter(rng, 7).capitalize()}{rng.choice('.!?')} {text}"
@@ -193,7 +243,9 @@ def _blunder(rng: Random, episode: Episode, world: World, step: Step) -> None:
     if rng.random() < 0.5:
         return episode.step(wrong_step, observation, trained=False)
     attempt = {"name": name, "arguments": wrong_step.arguments, "observation": observation.text[:60]}
-    return episode.add(episode.chat.user_ids(TEMPLATE.format(attempts=json.dumps([attempt], ensure_ascii=False), observation="")))
+    return episode.add(
+        episode.chat.user_ids(TEMPLATE.format(attempts=json.dumps([attempt], ensure_ascii=False), observation=""))
+    )
 
 
 def _thought(rng: Random, style: Style, options: tuple[str, ...]) -> str:

@@ -40,7 +40,9 @@ ATTRIBUTES = tuple(
     feel|taste flavor|smell scent odor|sound noise|language tongue|motto slogan|nickname alias|parent ancestor|neighbor
     adjacent_one|successor follower next_one|predecessor previous_one|partner companion mate|opposite reverse counterpart|
     translation rendering|summary digest abstract|hint clue tip|answer solution result|reason cause explanation|effect outcome
-    consequence|symbol sign mark|currency_used money|visitors guests audience|members participants|sponsor backer patron""".replace("\n    ", " ").split("|")
+    consequence|symbol sign mark|currency_used money|visitors guests audience|members participants|sponsor backer patron""".replace(
+        "\n    ", " "
+    ).split("|")
 )
 
 _ONSETS = "b br c ch d dr f fl g gr h j k kl l m n p pl qu r s sh sk st t tr v w z".split()
@@ -98,7 +100,9 @@ def _code(rng: Random) -> str:
         case 2:
             return "".join(rng.choice(upper + digits) for _ in range(rng.randint(4, 16)))
         case 3:
-            return "-".join("".join(rng.choice(upper + digits) for _ in range(rng.randint(1, 4))) for _ in range(rng.randint(2, 4)))
+            return "-".join(
+                "".join(rng.choice(upper + digits) for _ in range(rng.randint(1, 4))) for _ in range(rng.randint(2, 4))
+            )
         case 4:
             letters = rng.sample(upper[:8], 6)
             return ",".join(f"{rng.choice(letters)}-{rng.choice(letters)}" for _ in range(rng.randint(2, 6)))

@@ -28,8 +28,8 @@ from lib.worlds.episode import PERMANENT, TRANSIENT, Goal, error, make_goals, re
 from lib.worlds.lexicon import value
 from lib.worlds.world import World, WorldApi, make_world
 
-DEAD_SHARE, BUSY_SHARE = 0.15, 0.1   # APIs that never answer, and those that do not answer their first call
-MAX_DEPTH, CONCURRENCY = 24, 64      # nodes of an episode; episodes under way at once
+DEAD_SHARE, BUSY_SHARE = 0.15, 0.1  # APIs that never answer, and those that do not answer their first call
+MAX_DEPTH, CONCURRENCY = 24, 64  # nodes of an episode; episodes under way at once
 
 
 class WorldSession:
@@ -83,14 +83,14 @@ def measure_episodes(model: Any, chat: Chat, *, num_episodes: int, seed: int, he
     return sum(solved) / len(solved)
 
 
-Task = tuple[str, WorldSession, tuple[str, ...]]   # question, its tools, and the facts that an answer must hold
+Task = tuple[str, WorldSession, tuple[str, ...]]  # question, its tools, and the facts that an answer must hold
 
 
 def make_task(rng: Random, *, held_out: bool) -> Task:
     """A question that can be answered, in a world of 3 to 7 functions."""
     world = make_world(rng, num_functions=rng.randint(3, 7), held_out=held_out)
     goals = make_goals(rng, world, held_out)
-    while len({(goal.idea, goal.values) for goal in goals}) < len(goals):   # one question twice would have two answers
+    while len({(goal.idea, goal.values) for goal in goals}) < len(goals):  # one question twice would have two answers
         goals = make_goals(rng, world, held_out)
     asked = [goal for goal in goals if goal.is_asked]
     return word_query(rng, asked, held_out), WorldSession(rng, world, goals), tuple(str(goal.fact) for goal in asked)
@@ -103,8 +103,10 @@ def play_episodes(policy: Policy, tasks: list[Task]) -> Run[Tree]:
 
 def _searches(tasks: list[Task]) -> Iterator[Search[Tree]]:
     for index, (query, session, _) in enumerate(tasks):
+
         async def play(policy: Policy, query: str = query, session: WorldSession = session, index: int = index) -> Tree:
             return await cot(query, policy, session, tree_id=f"{index}_CoT@1", seed=index, max_depth=MAX_DEPTH)
+
         yield play
 
 

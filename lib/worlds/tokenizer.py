@@ -24,7 +24,10 @@ def train_tokenizer(*, vocab_size: int = 2048, num_rows: int = 3000, seed: int =
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(splits)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(_texts(num_rows, seed), trainer)
     return wrap(tokenizer)
@@ -33,7 +36,11 @@ def train_tokenizer(*, vocab_size: int = 2048, num_rows: int = 3000, seed: int =
 def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     """The transformers form, with the compact chat template."""
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|end|>", chat_template=COMPACT_TEMPLATE, model_max_length=2048,
+        tokenizer_object=tokenizer,
+        pad_token="<|pad|>",
+        eos_token="<|end|>",
+        chat_template=COMPACT_TEMPLATE,
+        model_max_length=2048,
         clean_up_tokenization_spaces=False,
     )
 

@@ -16,25 +16,80 @@ Slots = tuple[tuple[str, str], ...]  # (noun, kind of value), in order of mentio
 
 # Wordings of one question; {a} the attribute, {t} the thing, {v} {w} the values. The last third of each tuple is held out.
 ASK_ONE = (
-    "the {a} of {v}", "what {a} {v} has", "the {a} of the {t} {v}", "which {a} belongs to {v}", "{v}'s {a}", "the {t} {v} and its {a}",
-    "what the {a} of {t} {v} is", "the {a} recorded for {v}", "how {v} stands in {a}", "the {a} that goes with {v}", "what is known as the {a} of {v}",
-    "for {v} the {a}", "the {a} you find under {v}", "the {a} for {t} {v}", "by what {a} {v} is known", "whatever {a} the {t} {v} shows", "the {a} listed with {v}",
+    "the {a} of {v}",
+    "what {a} {v} has",
+    "the {a} of the {t} {v}",
+    "which {a} belongs to {v}",
+    "{v}'s {a}",
+    "the {t} {v} and its {a}",
+    "what the {a} of {t} {v} is",
+    "the {a} recorded for {v}",
+    "how {v} stands in {a}",
+    "the {a} that goes with {v}",
+    "what is known as the {a} of {v}",
+    "for {v} the {a}",
+    "the {a} you find under {v}",
+    "the {a} for {t} {v}",
+    "by what {a} {v} is known",
+    "whatever {a} the {t} {v} shows",
+    "the {a} listed with {v}",
 )
 ASK_TWO = (
-    "the {a} of {v} and {w}", "the {a} between {v} and {w}", "the {a} of {v} with {w}", "what {a} results from {v} and {w}", "the {a} from {v} to {w}",
-    "the {a} of {v} in {w}", "what {a} you get for {v} at {w}", "the {a} of {v} on {w}", "how much {a} there is from {v} to {w}", "{v} and {w}: their {a}",
-    "the {a} when {v} meets {w}", "which {a} connects {v} to {w}", "what {a} {v} has by {w}", "the {a} that {v} and {w} give",
+    "the {a} of {v} and {w}",
+    "the {a} between {v} and {w}",
+    "the {a} of {v} with {w}",
+    "what {a} results from {v} and {w}",
+    "the {a} from {v} to {w}",
+    "the {a} of {v} in {w}",
+    "what {a} you get for {v} at {w}",
+    "the {a} of {v} on {w}",
+    "how much {a} there is from {v} to {w}",
+    "{v} and {w}: their {a}",
+    "the {a} when {v} meets {w}",
+    "which {a} connects {v} to {w}",
+    "what {a} {v} has by {w}",
+    "the {a} that {v} and {w} give",
 )
 DOCUMENT_ONE = (
-    "Returns the {a} of a {t}.", "Gives a {t}'s {a}.", "Look up the {a} by {t}.", "{A} lookup for a given {t}", "Fetch {a} data of one {t}.",
-    "The {a} that a {t} has.", "Finds which {a} a {t} has.", "Get {a} for the {t} you name", "Reads the {a} from our {t} records.", "Tells what {a} belongs to the {t}.",
-    "Answers with the {a} on file for this {t}.", "{T} service: {a}.", "Query a {t} and receive its {a}.",
+    "Returns the {a} of a {t}.",
+    "Gives a {t}'s {a}.",
+    "Look up the {a} by {t}.",
+    "{A} lookup for a given {t}",
+    "Fetch {a} data of one {t}.",
+    "The {a} that a {t} has.",
+    "Finds which {a} a {t} has.",
+    "Get {a} for the {t} you name",
+    "Reads the {a} from our {t} records.",
+    "Tells what {a} belongs to the {t}.",
+    "Answers with the {a} on file for this {t}.",
+    "{T} service: {a}.",
+    "Query a {t} and receive its {a}.",
 )
 DOCUMENT_TWO = (
-    "Returns the {a} of {t} and {u}.", "Computes the {a} between {t} and {u}.", "Get the {a} for a {t} with its {u}", "{A} from {t} to {u}",
-    "Works out the {a} of a {t} at a {u}.", "The {a} of one {t}, given the {u}.", "Takes {t} and {u}, gives {a}.", "Find the {a} by {t} and {u}.",
+    "Returns the {a} of {t} and {u}.",
+    "Computes the {a} between {t} and {u}.",
+    "Get the {a} for a {t} with its {u}",
+    "{A} from {t} to {u}",
+    "Works out the {a} of a {t} at a {u}.",
+    "The {a} of one {t}, given the {u}.",
+    "Takes {t} and {u}, gives {a}.",
+    "Find the {a} by {t} and {u}.",
 )
-API_NAMES = ("{a}", "get_{a}", "{t}_{a}", "{a}_of_{t}", "{a}_lookup", "find_{a}", "{a}_by_{t}", "{a}_info", "{t}_to_{a}", "lookup_{a}", "{a}_finder", "{t}_{a}_data", "show_{a}")
+API_NAMES = (
+    "{a}",
+    "get_{a}",
+    "{t}_{a}",
+    "{a}_of_{t}",
+    "{a}_lookup",
+    "find_{a}",
+    "{a}_by_{t}",
+    "{a}_info",
+    "{t}_to_{a}",
+    "lookup_{a}",
+    "{a}_finder",
+    "{t}_{a}_data",
+    "show_{a}",
+)
 PARAMETER_NAMES = ("{t}", "{t}", "{t}_name", "name", "query", "{t}_value", "input", "q", "which_{t}", "{t}_key", "text", "key")
 
 
@@ -42,9 +97,9 @@ PARAMETER_NAMES = ("{t}", "{t}", "{t}_name", "name", "query", "{t}_value", "inpu
 class Idea:
     """What an API tells: an attribute of one or two things."""
 
-    wordings: tuple[str, ...]   # the attribute's synonyms
+    wordings: tuple[str, ...]  # the attribute's synonyms
     slots: Slots
-    output: str                 # kind of value
+    output: str  # kind of value
 
 
 @dataclass(frozen=True)
@@ -54,8 +109,8 @@ class WorldApi:
     function: FunctionSchema
     idea: Idea
     parameters: tuple[str, ...]  # parameter names, in the order of the idea's slots
-    answer_key: str              # field of the response that holds the fact
-    word: str                    # the synonym that its document uses
+    answer_key: str  # field of the response that holds the fact
+    word: str  # the synonym that its document uses
 
 
 @dataclass(frozen=True)
@@ -128,7 +183,9 @@ def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool) -> WorldApi:
     fields = {"a": word, "t": things[0], "u": things[-1], "A": word.capitalize(), "T": things[0].capitalize()}
     description = pick(rng, DOCUMENT_ONE if len(things) == 1 else DOCUMENT_TWO, held_out).format(**fields)
     if len(idea.wordings) > 1 and rng.random() < 0.45:
-        description = description.rstrip(".") + rng.choice((" ({}).", ", also called {}.", ", or {}.")).format(rng.choice(idea.wordings))
+        description = description.rstrip(".") + rng.choice((" ({}).", ", also called {}.", ", or {}.")).format(
+            rng.choice(idea.wordings)
+        )
     api_name = pick(rng, API_NAMES, held_out).format(**fields).replace(" ", "_")
     name = f"{api_name}_for_{tool}" if rng.random() < 0.9 else f"{tool}_{api_name}"
     parameters = _parameter_names(rng, idea, held_out)
@@ -138,7 +195,9 @@ def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool) -> WorldApi:
     if rng.random() < 0.5:
         properties = dict(rng.sample(list(properties.items()), len(properties)))
     schema = {"type": "object", "properties": properties, "required": list(parameters)}
-    key = rng.choice((word.replace(" ", "_"), word.replace(" ", "_"), "result", "value", "answer", f"{things[0]}_{word}".replace(" ", "_")))
+    key = rng.choice(
+        (word.replace(" ", "_"), word.replace(" ", "_"), "result", "value", "answer", f"{things[0]}_{word}".replace(" ", "_"))
+    )
     return WorldApi({"name": name[-64:], "description": description, "parameters": schema}, idea, parameters, key, word)
 
 
@@ -157,7 +216,10 @@ def _json_type(kind: str) -> str:
 def ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) -> str:
     """A wording of the question for an idea, the values as they stand in the text; words that mean nothing may stand around them."""
     thing = idea.slots[0][0]
-    named = [f"{noun} {text}" if text.islower() and rng.random() < 0.8 else text for text, (noun, _) in zip(values, idea.slots, strict=True)]
+    named = [
+        f"{noun} {text}" if text.islower() and rng.random() < 0.8 else text
+        for text, (noun, _) in zip(values, idea.slots, strict=True)
+    ]
     attribute = rng.choice(idea.wordings)
     if rng.random() < 0.35:
         attribute = rng.choice((f"{chatter(rng, 2)} {attribute}", f"{attribute} {chatter(rng, 2)}"))
