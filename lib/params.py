@@ -76,9 +76,9 @@ class PreferenceDataParams(StageParams):
     max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
     beam: Count = 2                      # siblings tried at a state before going back up
     max_queries: Count = 60              # calls of the policy in one search
-    mistake_rate: Share = 0.5           # chance that the expert errs at a state without children
+    mistake_rate: Share = 0.3           # chance that the expert errs at a state without children, where a mistake fits
     second_mistake_rate: Share = 0.1     # the same where an earlier child failed
-    recovery_rate: Share = 0.6           # chance to go on in the same path after a step that led nowhere
+    recovery_rate: Share = 0.5           # chance to go on in the same path after a step that led nowhere
     thought_rate: Share = 0.6            # share of messages with a thought
     tempter_share: Share = 0.0           # share of mistakes that are the base model's own samples
     base_model: Text = "assets/base"     # the tempter; asked only where tempter_share is above 0

@@ -28,7 +28,7 @@ from lib.trees.steps import Edge, edges_from, num_steps, paths, state_at, succes
 LIMITS = {"max_depth": 12, "beam": 2, "max_queries": 60}
 ORDINARY = Conduct()
 FAULTLESS = Conduct(mistake_rate=0.0, second_mistake_rate=0.0)
-ERRING = Conduct(mistake_rate=1.0, second_mistake_rate=1.0)
+ERRING = Conduct(mistake_rate=1.0, second_mistake_rate=1.0, invention_rate=0.5)
 HEALTHY = Observation('{"error":"","response":{}}', Code.OK)
 LIMITED = Observation('{"error":"Rate limit per minute error: please try again.","response":""}', Code.RATE_LIMIT)
 DEAD = Observation('{"error":"Unsubscribed error: not subscribed to this API.","response":""}', Code.UNSUBSCRIBED)
@@ -169,9 +169,9 @@ def test_even_a_mistake_holds_no_value_that_only_a_later_observation_can_tell():
 
 def test_an_annotator_that_always_errs_makes_wrong_steps():
     hub = load_hub()
-    steps = [(query, next_step(query, start(query), ERRING, seed=seed)) for query in queries()[:50] for seed in range(4)]
+    steps = [(query, next_step(query, start(query), ERRING, seed=4 * index + k)) for index, query in enumerate(queries()[:50]) for k in range(4)]
     wrong = [step for query, step in steps if serves(hub, query, step) is None]
-    assert len(wrong) > 0.4 * len(steps)   # the others: neither of the two kinds of mistake that were drawn fitted
+    assert len(wrong) > 0.5 * len(steps)   # the others: no mistake of the drawn kinds fits
     assert all(step.is_call and step.name != FINISH for step in wrong)
 
 
@@ -186,9 +186,9 @@ def test_a_mistake_finds_no_fact_that_the_query_asks_for():
         return api.goal in {plan_step.goal for plan_step in query.plan} and any(
             fact_text(json.loads(observation.text)["response"].get(api.answer_field)) == fact for fact in query.facts)
 
-    steps = [(query, next_step(query, start(query), ERRING, seed=seed)) for query in queries()[:50] for seed in range(4)]
+    steps = [(query, next_step(query, start(query), ERRING, seed=4 * index + k)) for index, query in enumerate(queries()[:50]) for k in range(4)]
     wrong = [(query, step) for query, step in steps if serves(hub, query, step) is None]
-    assert sum(asyncio.run(found(query, step)) for query, step in wrong) <= 0.05 * len(wrong)   # a swapped value can have the same fact
+    assert sum(asyncio.run(found(query, step)) for query, step in wrong) <= 0.02 * len(wrong)   # a swapped value can have the same fact
 
 
 def test_mistakes_are_of_several_kinds():

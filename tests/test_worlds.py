@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from lib.chat import Chat
+from lib.hub.phrasing import TEST_FRAMES
 from lib.hub.queries import build_queries
 from lib.hub.registry import Hub, load_hub
 from lib.policy.scripted import ScriptedPolicy
@@ -20,10 +21,11 @@ from lib.search.state import FINISH, Code, State, Step
 from lib.toolcall import compact_json, parse_step
 from lib.train.pretrain import PretrainSettings, new_model, pretrain, rows, step_accuracy
 from lib.worlds import world as world_module
-from lib.worlds.episode import QUERIES, copy_row, make_row
+from lib.worlds.episode import copy_row, drill_row, make_row
 from lib.worlds.play import WorldSession, make_task, measure_episodes, play_episodes
-from lib.worlds.tokenizer import train_tokenizer
-from lib.worlds.world import ASK_ONE, ASK_TWO, DOCUMENT_ONE, DOCUMENT_TWO, World, make_world
+from lib.worlds.questions import CLOSERS, OPENERS, QUERIES
+from lib.worlds.tokenizer import kept_tokenizer, train_tokenizer
+from lib.worlds.world import ASK_ONE, ASK_TWO, DOCUMENT_ONE, DOCUMENT_TWO, MODIFIERS, World, make_world
 
 NUM_ROWS = 150
 
@@ -70,6 +72,12 @@ def test_no_wording_of_a_question_is_one_of_the_hub(hub: Hub):
     assert asked and asked.isdisjoint(form(ask) for ask in (*ASK_ONE, *ASK_TWO))
 
 
+def test_no_frame_of_the_hubs_test_queries_is_used_in_a_world():
+    told = {part.strip(" .,?") for frame in TEST_FRAMES for text in frame for part in text.split("{}") if len(part.strip(" .,?")) > 10}
+    worldly = " | ".join(text for table in (OPENERS, CLOSERS, *QUERIES) for text in table).casefold()
+    assert told and not any(part.casefold() in worldly for part in told)
+
+
 def test_no_question_of_a_world_is_a_query_of_the_hub(hub: Hub, chat: Chat):
     made = {make_task(Random(seed), held_out=False)[0] for seed in range(200)}
     assert made.isdisjoint(query.text for query in build_queries(hub, scenario="train", count=100, seed=0))
@@ -98,12 +106,26 @@ def test_held_out_frames_of_questions_are_never_trained_on(texts: list[str]):
         assert telling and not any(part in text for part in telling for text in texts), frame
 
 
+def test_held_out_openings_and_closings_are_never_trained_on(texts: list[str]):
+    for table in (OPENERS, CLOSERS):
+        familiar, kept_out = table[: len(table) - len(table) // 3], table[len(table) - len(table) // 3:]
+        assert not any(wording in text for wording in kept_out for text in texts)
+        assert sum(any(wording in text for text in texts) for wording in familiar) > len(familiar) / 2
+
+
 def test_held_out_worlds_speak_of_attributes_that_training_never_names():
     cut = len(world_module.ATTRIBUTES) - len(world_module.ATTRIBUTES) // 8
     kept_out = set(world_module.ATTRIBUTES[cut:])
-    familiar, strange = ({idea.wordings for world in worlds(300, held_out=flag) for idea in world.ideas}
+    familiar, strange = ({unmodified(idea.wordings) for world in worlds(400, held_out=flag) for idea in world.ideas}
                          for flag in (False, True))
     assert familiar.isdisjoint(kept_out) and strange & kept_out == kept_out
+    words = {word for wordings in kept_out - familiar for word in wordings}
+    assert not any(word in words for world in worlds(300) for api in world.apis for word, _ in api.extras)
+
+
+def unmodified(wordings: tuple[str, ...]) -> tuple[str, ...]:
+    """Synonyms without the modifier that some ideas put before each."""
+    return tuple(text.partition(" ")[2] if text.partition(" ")[0] in MODIFIERS and " " in text else text for text in wordings)
 
 
 # --- rows ---
@@ -151,6 +173,14 @@ def learnt_steps(chat: Chat, row: object) -> list[str]:
     return steps
 
 
+def test_a_drill_row_learns_one_call_a_question_and_shows_no_result(chat: Chat):
+    row = drill_row(Random(1), chat, num_functions=5, num_queries=4)
+    steps = [parse_step(text.removesuffix("<|end|>")) for text in learnt_steps(chat, row)]
+    documents = chat.tokenizer.decode(row.ids)
+    assert len(steps) == 4 and all(f"{step.name}(" in documents for step in steps)
+    assert "<|tool|>" not in documents
+
+
 def test_a_copying_row_learns_its_first_half_again(chat: Chat):
     row = copy_row(Random(0), chat, length=9)
     assert sum(row.trained) == 9 and row.trained[-9:] == [True] * 9
@@ -162,6 +192,19 @@ def test_the_tokenizer_copies_any_text_and_takes_digits_one_by_one(chat: Chat):
     ids = chat.tokenizer.encode(text, add_special_tokens=False)
     assert chat.tokenizer.decode(ids) == text
     assert [token for token in chat.tokenizer.convert_ids_to_tokens(ids) if re.search(r"\d", token)] == ["3", "4", "0", "7"]
+
+
+def test_a_kept_tokenizer_is_trained_once(chat: Chat, tmp_path: Path):
+    trained = []
+
+    def train() -> object:
+        trained.append(1)
+        return chat.tokenizer
+
+    first, again = (kept_tokenizer(tmp_path, train) for _ in range(2))
+    assert trained == [1]
+    assert first.get_vocab() == again.get_vocab() == chat.tokenizer.get_vocab()
+    assert Chat(again).state_ids(State("Find 42.", ())) == chat.state_ids(State("Find 42.", ()))
 
 
 # --- whole episodes ---

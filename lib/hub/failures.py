@@ -23,8 +23,8 @@ ERROR_TEXTS: dict[Code, str] = {
     Code.MESSAGE_ERROR: "Message error: internal fault of the API.",
 }
 PERMANENT: tuple[tuple[Code, float], ...] = (   # weights sum to 1; unsubscribed leads, as in the trees of 2024
-    (Code.UNSUBSCRIBED, 0.5), (Code.NOT_WORKING, 0.18), (Code.UNAUTHORIZED, 0.12), (Code.TIMEOUT, 0.12),
-    (Code.MESSAGE_ERROR, 0.08),
+    (Code.UNSUBSCRIBED, 0.8), (Code.NOT_WORKING, 0.07), (Code.UNAUTHORIZED, 0.05), (Code.TIMEOUT, 0.05),
+    (Code.MESSAGE_ERROR, 0.03),
 )
 TRANSIENT: tuple[tuple[Code, float], ...] = ((Code.RATE_LIMIT, 0.6), (Code.TOO_MANY_REQUESTS, 0.4))
 

@@ -8,7 +8,7 @@ After a step that led nowhere it either goes on in the same path or gives up, wh
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -34,12 +34,13 @@ GIVE_UP_THOUGHTS = ("This leads nowhere.", "I cannot get any further here.")
 class Conduct:
     """How the annotator behaves."""
 
-    mistake_rate: float = 0.5  # chance of trying a mistake at a state without children; in about half of the cases none fits
+    mistake_rate: float = 0.3  # chance of a mistake at a state without children, where one fits
     second_mistake_rate: float = 0.1  # the same where an earlier child failed
-    recovery_rate: float = 0.6  # chance to go on in the same path after a step that led nowhere
+    recovery_rate: float = 0.5  # chance to go on in the same path after a step that led nowhere
     thought_rate: float = 0.6  # share of messages with a thought
     tempter_share: float = 0.0  # share of mistakes that are the tempter's own samples
-    repeat_weight: float = 2.0  # weight of calling a dead API again, against 1 for each other kind of mistake
+    invention_rate: float = 0.1  # share of scripted mistakes that invent a name or a parameter; the others are near misses
+    repeat_weight: float = 4.0  # weight of calling a dead API again, against 2 for a near function and 1 for another value
 
 
 @dataclass
@@ -112,19 +113,16 @@ class Expert:
         if not missing:
             return None
         plan_step = self.query.plan[missing[0]]
-        kinds: list[tuple[float, Callable[..., Step | None]]] = [
-            (self.conduct.repeat_weight, _dead_again),
-            (2.0, _near_function),
-            (1.0, _other_value),
-            (0.15, _bad_parameter),
-            (0.15, _invented_name),
+        kinds = INVENTIONS if rng.random() < self.conduct.invention_rate else ((self.conduct.repeat_weight, _dead_again), *NEAR_MISSES)
+        drawn = [
+            (weight, step)
+            for weight, kind in kinds
+            if (step := kind(rng, self.hub, self.query, plan_step, progress)) and not is_right(self.hub, self.query, progress, step)
         ]
-        for _ in range(2):  # few draws: kinds that seldom fit must not leave the field to inventions
-            _, kind = rng.choices(kinds, [weight for weight, _ in kinds])[0]
-            step = kind(rng, self.hub, self.query, plan_step, progress)
-            if step and not is_right(self.hub, self.query, progress, step):
-                return Step(self._thought(rng, CALL_THOUGHTS, self._wanted(plan_step)), step.name, step.arguments)
-        return None
+        if not drawn:
+            return None
+        [(_, step)] = rng.choices(drawn, [weight for weight, _ in drawn])
+        return Step(self._thought(rng, CALL_THOUGHTS, self._wanted(plan_step)), step.name, step.arguments)
 
 
 def right_arguments(hub: Hub, plan_step: PlanStep, name: str) -> str:
@@ -237,3 +235,8 @@ def _invented_name(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, pro
     tools = sorted({other.partition("_for_")[2] for other in query.api_list} - {tool})
     invented = f"{api}_for_{rng.choice(tools)}" if tools and rng.random() < 0.6 else api
     return Step(name=invented, arguments=right_arguments(hub, plan_step, name)) if invented not in query.api_list else None
+
+
+# Scripted mistakes, each with its weight among those that fit.
+NEAR_MISSES = ((2.0, _near_function), (1.0, _other_value))
+INVENTIONS = ((1.0, _bad_parameter), (1.0, _invented_name))

@@ -21,7 +21,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from lib.chat import Chat
 from lib.train.muon import Muon
-from lib.worlds.episode import Episode, copy_row, make_row
+from lib.worlds.episode import Episode, copy_row, drill_row, make_row
 
 History = list[tuple[dict[str, float], int]]  # what was logged, and at which step
 
@@ -36,6 +36,7 @@ class PretrainSettings:
     adamw_lr: float = 3e-3
     cooldown: float = 0.4  # last share of training, in which the rates fall linearly to 0
     copy_share: float = 0.4  # share of copying rows in the first fifth
+    drill_share: float = 0.4  # share of rows of single calls in the first three quarters
     other_share: float = 0.1  # share of tokens outside the assistant's messages that are learnt too
     seed: int = 0
 
@@ -64,10 +65,12 @@ def new_model(
 
 def rows(rng: Random, chat: Chat, progress: float, settings: PretrainSettings) -> Iterator[Episode]:
     """Rows for this point of training (0 to 1), endless."""
-    most_functions, most_queries = (3, 1) if progress < 0.15 else (5, 2) if progress < 0.4 else (7, 3)
+    most_functions, most_queries = (3, 1) if progress < 0.15 else (5, 2) if progress < 0.4 else (7, 4)
     while True:
         if progress < 0.2 and rng.random() < settings.copy_share:
             yield copy_row(rng, chat, length=rng.randint(8, 100))
+        elif progress < 0.75 and rng.random() < settings.drill_share:
+            yield drill_row(rng, chat, num_functions=rng.randint(2, most_functions), num_queries=rng.randint(3, 7))
         else:
             yield make_row(rng, chat, num_functions=rng.randint(1, most_functions), num_queries=rng.randint(1, most_queries))
 

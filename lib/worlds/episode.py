@@ -18,25 +18,9 @@ from lib.search.finish import ANSWERED, GAVE_UP, GIVE_ANSWER, GIVE_UP
 from lib.search.state import FINISH, Observation, State, Step
 from lib.toolcall import compact_json
 from lib.worlds.lexicon import pseudo_word, value, words
-from lib.worlds.world import Idea, World, WorldApi, ask, chatter, make_world, pick, sample_values
+from lib.worlds.questions import pick, word_query
+from lib.worlds.world import Idea, World, WorldApi, ask, make_world, sample_values
 
-QUERIES = (
-    ("Tell me {}", " and {}", "."),
-    ("What is {}?", " And {}?", ""),
-    ("I want {}", ", then {}", "."),
-    ("Please find {}", " and also {}", "."),
-    ("{}", ", {}", "?"),
-    ("Hello, I look for {}", " plus {}", ". Thank you."),
-    ("We need {}.", " We also need {}.", ""),
-    ("Could somebody say {}?", " Then say {}.", ""),
-    ("My boss asked for {}", ", and for {}", "!"),
-    ("Give me {}", "; {}", ""),
-    ("For our list: {}", " / {}", "."),
-    ("It would help to have {}.", " Another thing is {}.", ""),
-    ("Show {}", " together with {}", "."),
-    ("Quick question, {}?", " After that {}?", ""),
-    ("Check {} for me", ", followed by {}", "."),
-)
 THOUGHTS = (
     "I need {}.",
     "Next: {}.",
@@ -125,7 +109,7 @@ def make_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, h
     """A row: the documents of one world and `num_queries` questions answered in it."""
     world = make_world(rng, num_functions=num_functions, held_out=held_out)
     style = Style(
-        rng.choice((0.0, 0.5, 1.0)),
+        rng.choice((0.0, 0.0, 0.5)),
         rng.choice((0.0, 0.0, 0.2, 0.4)),
         rng.choice((0.0, 0.1, 0.3)),
         rng.choice((0.0, 0.1)),
@@ -136,7 +120,7 @@ def make_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, h
     functions = (*(api.function for api in world.apis), FINISH_SCHEMA)
     for index in range(num_queries):
         goals = make_goals(rng, world, held_out)
-        query = word_query(rng, [g for g in goals if g.is_asked], held_out)
+        query = word_query(rng, [g.phrase for g in goals if g.is_asked], held_out)
         episode.add(chat.head_ids(State(query, functions)) if index == 0 else chat.user_ids(query))
         play(rng, episode, world, goals, style)
     return episode
@@ -176,20 +160,6 @@ def _chainable(earlier: Goal, idea: Idea) -> bool:
 
 def _unasked(goal: Goal) -> Goal:
     return Goal(goal.idea, goal.values, goal.source, goal.fact, False, goal.phrase)
-
-
-def word_query(rng: Random, goals: list[Goal], held_out: bool) -> str:
-    """The text of a query: a frame, known or made of chatter, and often a sentence beside the point."""
-    first, further, end = pick(rng, QUERIES, held_out)  # type: ignore[arg-type]
-    if rng.random() < 0.4:
-        first, further = (
-            chatter(rng, 6).capitalize() + rng.choice((" {}", " {}.", ": {}")),
-            rng.choice((", ", ". ", " and ")) + chatter(rng, 3) + " {}",
-        )
-    text = first.format(goals[0].phrase) + "".join(further.format(g.phrase) for g in goals[1:]) + end
-    if rng.random() < 0.35:
-        text = f"{chatter(rng, 7).capitalize()}{rng.choice('.!?')} {text}"
-    return text if rng.random() < 0.8 else f"{text} {chatter(rng, 5).capitalize()}{rng.choice('.!?')}"
 
 
 def play(rng: Random, episode: Episode, world: World, goals: list[Goal], style: Style) -> None:
@@ -275,9 +245,27 @@ def response(rng: Random, world: World, api: WorldApi, goal: Goal) -> Observatio
     for other in rng.sample(world.apis, min(len(world.apis), rng.choice((0, 0, 1, 2)))):
         if other.idea != api.idea:
             fields.setdefault(other.word.replace(" ", "_"), value(rng, other.idea.output))
+    for word, kind in api.extras:
+        fields.setdefault(word.replace(" ", "_"), value(rng, kind))
     keys = rng.sample(list(fields), len(fields))
     fields = {key: fields[key] for key in keys}
     return Observation(compact_json({"error": "", "response": fields if rng.random() < 0.9 else goal.fact}), 0)
+
+
+def drill_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int) -> Episode:
+    """A world and single questions, each answered by its first call alone: choosing and copying, and nothing else."""
+    world = make_world(rng, num_functions=num_functions)
+    functions = (*(api.function for api in world.apis), FINISH_SCHEMA)
+    episode = Episode(chat)
+    for index in range(num_queries):
+        idea = rng.choice(world.ideas)
+        values = sample_values(rng, idea)
+        query = word_query(rng, [ask(rng, idea, tuple(map(str, values)), held_out=False)], held_out=False)
+        episode.add(chat.head_ids(State(query, functions)) if index == 0 else chat.user_ids(query))
+        api = rng.choice(world.serving(idea))
+        episode.add(chat.generation_ids)
+        episode.add(chat.step_ids(Step("", api.function["name"], _arguments(rng, api, values))), trained=True)
+    return episode
 
 
 def copy_row(rng: Random, chat: Chat, *, length: int) -> Episode:

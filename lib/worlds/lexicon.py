@@ -45,6 +45,30 @@ ATTRIBUTES = tuple(
     ).split("|")
 )
 
+# How people ask for some of these without the word itself: first word of the row -> clauses about a {v}.
+CLAUSES = {
+    word: tuple(clauses.split("/"))
+    for word, _, clauses in (
+        " ".join(row.split()).partition("=")
+        for row in """height=how tall {v} is/how high {v} rises|weight=how heavy {v} is/what {v} weighs|price=what {v} costs/how much money
+        one pays for {v}|owner=who owns {v}/to whom {v} belongs|color=how {v} is painted|size=how big {v} is/how large {v} is|age=how old
+        {v} is/since how many years {v} exists|length=how long {v} is|width=how wide {v} is|depth=how deep {v} is/how far {v} goes
+        down|speed=how fast {v} is/how quickly {v} moves|rating=how good people find {v}|rank=on which place {v} comes|maker=who makes
+        {v}/who produced {v}|author=who wrote {v}/by whom {v} was written|title=what {v} is called/how {v} is named|address=where {v}
+        is/where to find {v}|origin=where {v} comes from/from where {v} was brought|destination=where {v} goes to/where {v} ends|departure
+        time=when {v} leaves/when {v} departs|arrival time=when {v} arrives/when {v} gets there|duration=how long {v} takes/how long {v}
+        lasts|capacity=how much fits into {v}/how many {v} holds|power=how strong {v} is|temperature=how warm {v} is/how hot {v}
+        gets|material=what {v} is made of|deadline=until when {v} must be done|schedule=when {v} takes place|salary=what {v} earns/how much
+        {v} is paid|debt=how much {v} owes|profit=how much {v} earned|population=how many people live in {v}|frequency=how often {v}
+        happens|risk=how dangerous {v} is|supplier=who delivers {v}|manager=who leads {v}/who is in charge of {v}|winner=who won {v}/who came
+        first in {v}|count=how many there are of {v}|distance=how far away {v} is|direction=which way {v} points|taste=how {v}
+        tastes|smell=how {v} smells|sound=what {v} sounds like|language=what people speak in {v}|nickname=what friends call {v}|neighbor=who
+        lives beside {v}/what stands beside {v}|successor=what follows {v}/who comes after {v}|predecessor=what came before {v}|opposite=what
+        is contrary to {v}|translation=what {v} means in another tongue|reason=why {v} happened|effect=what {v} leads to|visitors=how many
+        people come to {v}|sponsor=who pays for {v}""".split("|")
+    )
+}  # fmt: skip
+
 _ONSETS = "b br c ch d dr f fl g gr h j k kl l m n p pl qu r s sh sk st t tr v w z".split()
 _VOWELS = "a e i o u ai ea oo ou".split()
 _CODAS = ["", "", "n", "r", "l", "s", "t", "m", "nd", "rk", "x", "p", "sh"]
@@ -67,22 +91,25 @@ def value(rng: Random, kind: str) -> str | int | float:
     match kind:
         case "name":
             return _case(rng, pseudo_word(rng) if rng.random() < 0.6 else rng.choice(words()))
+        case "word":
+            return rng.choice(words())
         case "phrase":
-            return " ".join(_case(rng, pseudo_word(rng) if rng.random() < 0.5 else rng.choice(words())) for _ in range(2))
+            count = rng.choice((2, 2, 2, 3))
+            return " ".join(_case(rng, pseudo_word(rng) if rng.random() < 0.5 else rng.choice(words())) for _ in range(count))
         case "integer":
             return rng.randint(0, 10 ** rng.choice((1, 2, 2, 3, 3, 4, 6)))
         case "number":
-            return round(rng.uniform(0, 10 ** rng.choice((1, 2, 3))), rng.choice((1, 2, 2, 3)))
+            return round(rng.choice((1, 1, 1, -1)) * rng.uniform(0, 10 ** rng.choice((1, 2, 3))), rng.choice((1, 1, 2, 3)))
         case "date":
             return f"{rng.randint(1980, 2040)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}"
         case "time":
             return f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}"
         case "code":
             return _code(rng)
-    raise ValueError(f"kind {kind!r}: expected name, phrase, integer, number, date, time or code")
+    raise ValueError(f"kind {kind!r}: expected name, word, phrase, integer, number, date, time or code")
 
 
-KINDS = ("name", "name", "name", "phrase", "integer", "integer", "number", "date", "time", "code", "code")
+KINDS = ("name", "name", "name", "word", "phrase", "integer", "integer", "number", "date", "date", "time", "code", "code")
 
 
 def _case(rng: Random, word: str) -> str:
@@ -92,7 +119,7 @@ def _case(rng: Random, word: str) -> str:
 def _code(rng: Random) -> str:
     """A string such as DE89-37X, 3+4*x, A-B,C-D: anything that has to be copied sign by sign."""
     upper, digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
-    match rng.randrange(6):
+    match rng.randrange(9):
         case 0:
             return "".join(rng.choice(upper) for _ in range(rng.randint(2, 4)))
         case 1:
@@ -106,6 +133,15 @@ def _code(rng: Random) -> str:
         case 4:
             letters = rng.sample(upper[:8], 6)
             return ",".join(f"{rng.choice(letters)}-{rng.choice(letters)}" for _ in range(rng.randint(2, 6)))
+        case 5:
+            return "#" + "".join(rng.choice("0123456789abcdef") for _ in range(6))
+        case 6:
+            return "/".join(pseudo_word(rng, 2).capitalize() for _ in range(2))
+        case 7:
+            a, b = rng.randint(1, 30), rng.randint(1, 300)
+            return f"{rng.choice(['', '', '2', '3'])}x^{rng.choice('2223')}{rng.choice('+-')}{a}x{rng.choice('+-')}{b}"
         case _:
+            if rng.random() < 0.3:
+                return "+" + "".join(rng.choice(digits) for _ in range(rng.randint(9, 13)))
             left = f"{rng.randint(1, 20)}{rng.choice('+-*')}{rng.choice(['x', str(rng.randint(1, 99))])}"
             return left + rng.choice(["", f"={rng.randint(1, 99)}", f"{rng.choice('+-*/')}{rng.randint(1, 20)}"])

@@ -24,8 +24,9 @@ from lib.search.driver import Run, Search, run_searches
 from lib.search.finish import answer_text
 from lib.search.state import Code, FunctionSchema, Observation, Policy
 from lib.trees.record import Tree
-from lib.worlds.episode import PERMANENT, TRANSIENT, Goal, error, make_goals, response, word_query
+from lib.worlds.episode import PERMANENT, TRANSIENT, Goal, error, make_goals, response
 from lib.worlds.lexicon import value
+from lib.worlds.questions import word_query
 from lib.worlds.world import World, WorldApi, make_world
 
 DEAD_SHARE, BUSY_SHARE = 0.15, 0.1  # APIs that never answer, and those that do not answer their first call
@@ -93,7 +94,7 @@ def make_task(rng: Random, *, held_out: bool) -> Task:
     while len({(goal.idea, goal.values) for goal in goals}) < len(goals):  # one question twice would have two answers
         goals = make_goals(rng, world, held_out)
     asked = [goal for goal in goals if goal.is_asked]
-    return word_query(rng, asked, held_out), WorldSession(rng, world, goals), tuple(str(goal.fact) for goal in asked)
+    return word_query(rng, [goal.phrase for goal in asked], held_out), WorldSession(rng, world, goals), tuple(str(goal.fact) for goal in asked)
 
 
 def play_episodes(policy: Policy, tasks: list[Task]) -> Run[Tree]:

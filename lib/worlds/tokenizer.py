@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from random import Random
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lib.chat import COMPACT_TEMPLATE, Chat
 from lib.worlds.episode import make_row
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<tool_call>", "</tool_call>")
 
+# Words that hardly ever have to be copied: each is one token with the space before it. All other spaces stand alone.
+COMMON = "the|of|a|an|and|is|for|in|on|to|by|what|which|that|has|with|as|at|from|its|it|me|I|my|this|be|or|not|you|we|how|are|do|then|string|number|integer"
+
 
 def train_tokenizer(*, vocab_size: int = 2048, num_rows: int = 3000, seed: int = 0) -> PreTrainedTokenizerFast:
-    """A tokenizer with `vocab_size` entries, special tokens first, trained on the text of `num_rows` rows."""
+    """A tokenizer with `vocab_size` entries, special tokens first, trained on the text of `num_rows` rows.
+
+    A word is the same tokens after a space, a quotation mark or an underscore: what a question, a document, a call and an answer
+    share can be matched and copied token by token. With GPT-2's split, where a word swallows the space before it, the same small
+    model had not learnt in 22 M tokens to choose a function by the words of its document.
+    """
     tokenizer = Tokenizer(models.BPE())
     splits = [
-        pre_tokenizers.Split(Regex(r"\d"), "isolated"),
+        pre_tokenizers.Split(Regex(rf" (?:{COMMON})(?!\w)|[\d #+*/^=_'.-]|,(?!\")"), "isolated"),
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
     ]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(splits)
@@ -31,6 +41,15 @@ def train_tokenizer(*, vocab_size: int = 2048, num_rows: int = 3000, seed: int =
     )
     tokenizer.train_from_iterator(_texts(num_rows, seed), trainer)
     return wrap(tokenizer)
+
+
+def kept_tokenizer(folder: Path, train: Callable[[], PreTrainedTokenizerFast]) -> PreTrainedTokenizerFast:
+    """The tokenizer in `folder`, trained and put there first where it is missing: a checkpoint is worth nothing without its own."""
+    path = folder / "tokenizer"
+    if not path.exists():
+        train().save_pretrained(path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+    return AutoTokenizer.from_pretrained(path)
 
 
 def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from random import Random
 
 from lib.search.state import FunctionSchema
-from lib.worlds.lexicon import ATTRIBUTES, KINDS, THINGS, pseudo_word, value, words
+from lib.worlds.lexicon import ATTRIBUTES, CLAUSES, KINDS, THINGS, pseudo_word, value, words
+from lib.worlds.questions import CHATTER_SHARE, chatter, pick
 
 Slots = tuple[tuple[str, str], ...]  # (noun, kind of value), in order of mention
 
@@ -28,11 +29,24 @@ ASK_ONE = (
     "the {a} that goes with {v}",
     "what is known as the {a} of {v}",
     "for {v} the {a}",
+    "how much {a} {v} {t} make",
+    "the {a} of {v} {t}",
+    "the {t} {v}: its {a}",
+    "{a} of {v}",
+    "the {a} that {v} has got",
+    "under which {a} {v} is filed",
+    "at what {a} the {t} {v} is",
+    "what people call the {a} of {v}",
+    "the {a} to expect from {v}",
+    "{v} in terms of {a}",
     "the {a} you find under {v}",
     "the {a} for {t} {v}",
     "by what {a} {v} is known",
     "whatever {a} the {t} {v} shows",
     "the {a} listed with {v}",
+    "with which {a} {v} comes",
+    "the {a} our {t} {v} carries",
+    "what to write as {a} beside {v}",
 )
 ASK_TWO = (
     "the {a} of {v} and {w}",
@@ -44,11 +58,18 @@ ASK_TWO = (
     "what {a} you get for {v} at {w}",
     "the {a} of {v} on {w}",
     "how much {a} there is from {v} to {w}",
+    "the {a} for {t} {v} and {u} {w}",
+    "the {a} of {v} where the {u} is {w}",
+    "what {a} {v} has on {w}",
+    "at {u} {w} the {a} of {t} {v}",
+    "the {a} of {v}, counted by {w}",
     "{v} and {w}: their {a}",
     "the {a} when {v} meets {w}",
     "which {a} connects {v} to {w}",
     "what {a} {v} has by {w}",
     "the {a} that {v} and {w} give",
+    "how the {a} of {v} turns out under {w}",
+    "in {w}, the {a} of {v}",
 )
 DOCUMENT_ONE = (
     "Returns the {a} of a {t}.",
@@ -59,17 +80,27 @@ DOCUMENT_ONE = (
     "The {a} that a {t} has.",
     "Finds which {a} a {t} has.",
     "Get {a} for the {t} you name",
+    "{A} of a {t}.",
+    "Describes a {t} by its {a}.",
+    "Names the {a} of a {t}.",
+    "From a {t} to its {a}.",
+    "{A} in which a {t} stands.",
+    "How large the {a} of a {t} is.",
     "Reads the {a} from our {t} records.",
     "Tells what {a} belongs to the {t}.",
     "Answers with the {a} on file for this {t}.",
     "{T} service: {a}.",
     "Query a {t} and receive its {a}.",
+    "Converts any {t} into its {a}",
+    "For each {t} there is one {a}: this one.",
 )
 DOCUMENT_TWO = (
     "Returns the {a} of {t} and {u}.",
     "Computes the {a} between {t} and {u}.",
     "Get the {a} for a {t} with its {u}",
     "{A} from {t} to {u}",
+    "{A} of a {t} on a {u}.",
+    "How far {t} and {u} go in {a}.",
     "Works out the {a} of a {t} at a {u}.",
     "The {a} of one {t}, given the {u}.",
     "Takes {t} and {u}, gives {a}.",
@@ -84,13 +115,27 @@ API_NAMES = (
     "find_{a}",
     "{a}_by_{t}",
     "{a}_info",
+    "{t}_details",
+    "compute_{a}",
+    "{a}_from_{t}",
+    "{t}_report",
+    "name_of_{a}",
     "{t}_to_{a}",
     "lookup_{a}",
     "{a}_finder",
     "{t}_{a}_data",
     "show_{a}",
+    "{a}_desk",
+    "next_{a}",
 )
-PARAMETER_NAMES = ("{t}", "{t}", "{t}_name", "name", "query", "{t}_value", "input", "q", "which_{t}", "{t}_key", "text", "key")
+PARAMETER_NAMES = (
+    "{t}", "{t}", "{t}", "{t}_name", "name", "query", "{t}_value", "input", "q", "from_{t}", "{t}_one", "in_{t}", "value", "start",
+    "which_{t}", "{t}_key", "text", "key", "given_{t}", "at", "number",
+)  # fmt: skip
+MODIFIERS = tuple(
+    "first second last next old new annual daily monthly legal former main typical official local foreign net gross early late public "
+    "private common rare inner outer upper lower left right full short coming previous regular maximum spare double".split()
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +156,7 @@ class WorldApi:
     parameters: tuple[str, ...]  # parameter names, in the order of the idea's slots
     answer_key: str  # field of the response that holds the fact
     word: str  # the synonym that its document uses
+    extras: tuple[tuple[str, str], ...] = ()  # what else it tells: word and kind of value
 
 
 @dataclass(frozen=True)
@@ -124,15 +170,9 @@ class World:
         return [api for api in self.apis if api.idea == idea]
 
 
-def pick(rng: Random, wordings: tuple[str, ...], held_out: bool) -> str:
-    """A wording: from the first two thirds in training, from the last third where held out ones are measured."""
-    cut = len(wordings) - len(wordings) // 3
-    return rng.choice(wordings[cut:] if held_out else wordings[:cut])
-
-
 def make_world(rng: Random, *, num_functions: int, held_out: bool = False) -> World:
     """A world with about `num_functions` functions in one to three tools."""
-    ideas = _ideas(rng, max(1, round(num_functions * rng.uniform(0.5, 1.0))), held_out)
+    ideas = _ideas(rng, max(1, round(num_functions * rng.uniform(0.7, 1.0))), held_out)
     tools = [_tool_name(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
     served = list(ideas) + [rng.choice(ideas) for _ in range(num_functions - len(ideas))]
     apis: dict[str, WorldApi] = {}
@@ -148,17 +188,23 @@ def _ideas(rng: Random, count: int, held_out: bool) -> list[Idea]:
     """Ideas that are easily confused: they share things or attributes."""
     things = [_thing(rng) for _ in range(rng.choice((1, 2, 3)))]
     invented = rng.random() < 0.3
-    cut = len(ATTRIBUTES) - len(ATTRIBUTES) // 8
-    rows = ATTRIBUTES[cut:] if held_out else ATTRIBUTES[:cut]
     ideas: dict[tuple, Idea] = {}
     while len(ideas) < count:
-        wordings = _invented_attribute(rng) if invented or rng.random() < 0.2 else rng.choice(rows)
+        wordings = _invented_attribute(rng) if invented or rng.random() < 0.2 else rng.choice(_attributes(held_out))
+        if rng.random() < 0.35:
+            wordings = tuple(f"{modifier} {word}" for modifier in [rng.choice(MODIFIERS)] for word in wordings)
         slots = [(rng.choice(things) if rng.random() < 0.85 else _thing(rng), rng.choice(KINDS))]
         if rng.random() < 0.25:
             slots.append((_thing(rng), rng.choice(KINDS)))
         slots = tuple(slots)
         ideas.setdefault((wordings, tuple(t for t, _ in slots)), Idea(wordings, slots, rng.choice(KINDS)))
     return list(ideas.values())
+
+
+def _attributes(held_out: bool) -> tuple[tuple[str, ...], ...]:
+    """Rows of synonyms: the last eighth is held out."""
+    cut = len(ATTRIBUTES) - len(ATTRIBUTES) // 8
+    return ATTRIBUTES[cut:] if held_out else ATTRIBUTES[:cut]
 
 
 def _thing(rng: Random) -> str:
@@ -178,7 +224,7 @@ def _tool_name(rng: Random) -> str:
 
 
 def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool) -> WorldApi:
-    word = rng.choice(idea.wordings)
+    word = usual(rng, idea.wordings)
     things = [thing for thing, _ in idea.slots]
     fields = {"a": word, "t": things[0], "u": things[-1], "A": word.capitalize(), "T": things[0].capitalize()}
     description = pick(rng, DOCUMENT_ONE if len(things) == 1 else DOCUMENT_TWO, held_out).format(**fields)
@@ -186,6 +232,11 @@ def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool) -> WorldApi:
         description = description.rstrip(".") + rng.choice((" ({}).", ", also called {}.", ", or {}.")).format(
             rng.choice(idea.wordings)
         )
+    count = rng.choice((0, 0, 0, 0, 1, 1, 2))
+    extras = tuple((rng.choice(rng.choice(_attributes(held_out))), rng.choice(KINDS)) for _ in range(count))
+    if extras and rng.random() < 0.8:
+        others = " and ".join(extra for extra, _ in extras)
+        description = description.rstrip(".") + rng.choice((", with its {}.", ", and also {}.", " and {}.", ", {}")).format(others)
     api_name = pick(rng, API_NAMES, held_out).format(**fields).replace(" ", "_")
     name = f"{api_name}_for_{tool}" if rng.random() < 0.9 else f"{tool}_{api_name}"
     parameters = _parameter_names(rng, idea, held_out)
@@ -198,7 +249,7 @@ def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool) -> WorldApi:
     key = rng.choice(
         (word.replace(" ", "_"), word.replace(" ", "_"), "result", "value", "answer", f"{things[0]}_{word}".replace(" ", "_"))
     )
-    return WorldApi({"name": name[-64:], "description": description, "parameters": schema}, idea, parameters, key, word)
+    return WorldApi({"name": name[-64:], "description": description, "parameters": schema}, idea, parameters, key, word, extras)
 
 
 def _parameter_names(rng: Random, idea: Idea, held_out: bool) -> tuple[str, ...]:
@@ -217,19 +268,22 @@ def ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) -> 
     """A wording of the question for an idea, the values as they stand in the text; words that mean nothing may stand around them."""
     thing = idea.slots[0][0]
     named = [
-        f"{noun} {text}" if text.islower() and rng.random() < 0.8 else text
+        f"{noun} {text}" if text.islower() and rng.random() < 0.5 else text
         for text, (noun, _) in zip(values, idea.slots, strict=True)
     ]
-    attribute = rng.choice(idea.wordings)
-    if rng.random() < 0.35:
+    attribute = usual(rng, idea.wordings)
+    if rng.random() < CHATTER_SHARE:
         attribute = rng.choice((f"{chatter(rng, 2)} {attribute}", f"{attribute} {chatter(rng, 2)}"))
-    fields = {"a": attribute, "t": thing, "v": named[0], "w": named[-1]}
+    fields = {"a": attribute, "t": thing, "u": idea.slots[-1][0], "v": named[0], "w": named[-1]}
+    clauses = CLAUSES.get(idea.wordings[0], ())
+    if len(values) == 1 and clauses and rng.random() < 0.2:
+        return rng.choice(clauses).format(**fields)
     return pick(rng, ASK_ONE if len(values) == 1 else ASK_TWO, held_out).format(**fields)
 
 
-def chatter(rng: Random, most: int) -> str:
-    """One to `most` common words that say nothing."""
-    return " ".join(rng.choice(words()) for _ in range(rng.randint(1, most)))
+def usual(rng: Random, wordings: tuple[str, ...]) -> str:
+    """The first of the synonyms most of the time, so that a document and a question mostly share a word."""
+    return wordings[0] if rng.random() < 0.65 else rng.choice(wordings)
 
 
 def sample_values(rng: Random, idea: Idea) -> tuple[str | int | float, ...]:
