@@ -61,7 +61,7 @@ class BaseModelParams(StageParams):
     num_layers: Count = 6
     num_heads: Count = 4
     feed_forward: Annotated[int, Field(ge=16)] = 512
-    num_tokens: Count = 12_000_000       # tokens seen, padding not counted
+    num_tokens: Count = 18_000_000       # tokens seen, padding not counted
     batch_tokens: Annotated[int, Field(ge=256)] = 4096   # of one step, padding counted
     muon_lr: LearningRate = 0.02         # of the matrices of the blocks
     adamw_lr: LearningRate = 0.003       # of embeddings and norms

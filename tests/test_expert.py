@@ -70,6 +70,12 @@ def is_lost(query: Query, edge: Edge) -> bool:
     return edge.step.name != FINISH and not transient and (edge.code != Code.OK or serves(load_hub(), query, edge.step) is None)
 
 
+def erring_steps() -> list[tuple[Query, Step]]:
+    """First steps of an annotator that errs wherever a mistake fits, each with a seed of its own."""
+    return [(query, next_step(query, start(query), ERRING, seed=4 * index + k))
+            for index, query in enumerate(queries()[:50]) for k in range(4)]
+
+
 def first_query(condition) -> Query:
     return next(query for query in queries() if condition(query))
 
@@ -169,7 +175,7 @@ def test_even_a_mistake_holds_no_value_that_only_a_later_observation_can_tell():
 
 def test_an_annotator_that_always_errs_makes_wrong_steps():
     hub = load_hub()
-    steps = [(query, next_step(query, start(query), ERRING, seed=4 * index + k)) for index, query in enumerate(queries()[:50]) for k in range(4)]
+    steps = erring_steps()
     wrong = [step for query, step in steps if serves(hub, query, step) is None]
     assert len(wrong) > 0.5 * len(steps)   # the others: no mistake of the drawn kinds fits
     assert all(step.is_call and step.name != FINISH for step in wrong)
@@ -186,7 +192,7 @@ def test_a_mistake_finds_no_fact_that_the_query_asks_for():
         return api.goal in {plan_step.goal for plan_step in query.plan} and any(
             fact_text(json.loads(observation.text)["response"].get(api.answer_field)) == fact for fact in query.facts)
 
-    steps = [(query, next_step(query, start(query), ERRING, seed=4 * index + k)) for index, query in enumerate(queries()[:50]) for k in range(4)]
+    steps = erring_steps()
     wrong = [(query, step) for query, step in steps if serves(hub, query, step) is None]
     assert sum(asyncio.run(found(query, step)) for query, step in wrong) <= 0.02 * len(wrong)   # a swapped value can have the same fact
 

@@ -19,7 +19,7 @@ from lib.policy.scripted import ScriptedPolicy
 from lib.search.finish import answer_text
 from lib.search.state import FINISH, Code, State, Step
 from lib.toolcall import compact_json, parse_step
-from lib.train.pretrain import PretrainSettings, new_model, pretrain, rows, step_accuracy
+from lib.train.pretrain import PretrainSettings, new_model, plainness, pretrain, rows, step_accuracy
 from lib.worlds import world as world_module
 from lib.worlds.episode import copy_row, drill_row, make_row
 from lib.worlds.play import WorldSession, make_task, measure_episodes, play_episodes
@@ -81,6 +81,23 @@ def test_no_frame_of_the_hubs_test_queries_is_used_in_a_world():
 def test_no_question_of_a_world_is_a_query_of_the_hub(hub: Hub, chat: Chat):
     made = {make_task(Random(seed), held_out=False)[0] for seed in range(200)}
     assert made.isdisjoint(query.text for query in build_queries(hub, scenario="train", count=100, seed=0))
+
+
+# --- plain worlds ---
+
+def test_in_a_plain_world_each_function_is_named_after_the_one_word_of_its_idea():
+    for seed in range(60):
+        world = make_world(Random(seed), num_functions=5, plain=1.0)
+        assert all(len(idea.wordings) == len(idea.slots) == 1 for idea in world.ideas)
+        assert all(api.word.replace(" ", "_") in api.function["name"] and not api.extras for api in world.apis)
+
+
+def test_training_begins_with_plain_worlds_and_ends_with_few():
+    rng = Random(0)
+    start, middle, end = ([plainness(rng, progress) for _ in range(500)] for progress in (0.0, 0.5, 1.0))
+    assert set(start) == {1.0}
+    assert min(middle) < 0.05 and max(middle) > 0.95
+    assert max(end) <= 0.5
 
 
 # --- held-out wordings ---

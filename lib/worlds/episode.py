@@ -105,9 +105,11 @@ class Style:
     held_out: bool
 
 
-def make_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, held_out: bool = False) -> Episode:
+def make_row(
+    rng: Random, chat: Chat, *, num_functions: int, num_queries: int, held_out: bool = False, plain: float = 0.0
+) -> Episode:
     """A row: the documents of one world and `num_queries` questions answered in it."""
-    world = make_world(rng, num_functions=num_functions, held_out=held_out)
+    world = make_world(rng, num_functions=num_functions, held_out=held_out, plain=plain)
     style = Style(
         rng.choice((0.0, 0.0, 0.5)),
         rng.choice((0.0, 0.0, 0.2, 0.4)),
@@ -252,9 +254,9 @@ def response(rng: Random, world: World, api: WorldApi, goal: Goal) -> Observatio
     return Observation(compact_json({"error": "", "response": fields if rng.random() < 0.9 else goal.fact}), 0)
 
 
-def drill_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int) -> Episode:
+def drill_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, plain: float = 0.0) -> Episode:
     """A world and single questions, each answered by its first call alone: choosing and copying, and nothing else."""
-    world = make_world(rng, num_functions=num_functions)
+    world = make_world(rng, num_functions=num_functions, plain=plain)
     functions = (*(api.function for api in world.apis), FINISH_SCHEMA)
     episode = Episode(chat)
     for index in range(num_queries):

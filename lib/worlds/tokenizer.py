@@ -16,7 +16,10 @@ from lib.worlds.episode import make_row
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<tool_call>", "</tool_call>")
 
 # Words that hardly ever have to be copied: each is one token with the space before it. All other spaces stand alone.
-COMMON = "the|of|a|an|and|is|for|in|on|to|by|what|which|that|has|with|as|at|from|its|it|me|I|my|this|be|or|not|you|we|how|are|do|then|string|number|integer"
+COMMON = (
+    "the|of|a|an|and|is|for|in|on|to|by|what|which|that|has|with|as|at|from|its|it|me|I|my|this|be|or|not|you|we|how|are|do|then|"
+    "string|number|integer"
+)
 
 
 def train_tokenizer(*, vocab_size: int = 2048, num_rows: int = 3000, seed: int = 0) -> PreTrainedTokenizerFast:

@@ -128,6 +128,7 @@ API_NAMES = (
     "{a}_desk",
     "next_{a}",
 )
+PLAIN_NAMES = ("{a}", "{a}", "{a}", "get_{a}", "{a}_of_{t}")
 PARAMETER_NAMES = (
     "{t}", "{t}", "{t}", "{t}_name", "name", "query", "{t}_value", "input", "q", "from_{t}", "{t}_one", "in_{t}", "value", "start",
     "which_{t}", "{t}_key", "text", "key", "given_{t}", "at", "number",
@@ -170,31 +171,37 @@ class World:
         return [api for api in self.apis if api.idea == idea]
 
 
-def make_world(rng: Random, *, num_functions: int, held_out: bool = False) -> World:
-    """A world with about `num_functions` functions in one to three tools."""
-    ideas = _ideas(rng, max(1, round(num_functions * rng.uniform(0.7, 1.0))), held_out)
+def make_world(rng: Random, *, num_functions: int, held_out: bool = False, plain: float = 0.0) -> World:
+    """A world with about `num_functions` functions in one to three tools.
+
+    Args:
+        plain: chance that a complication is left out. At 1 an idea has one word, which its function is named after, and one value.
+    """
+    ideas = _ideas(rng, max(1, num_functions if rng.random() < plain else round(num_functions * rng.uniform(0.7, 1.0))), held_out, plain)
     tools = [_tool_name(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
     served = list(ideas) + [rng.choice(ideas) for _ in range(num_functions - len(ideas))]
     apis: dict[str, WorldApi] = {}
     for idea in served:
-        api = _make_api(rng, idea, rng.choice(tools), held_out)
+        api = _make_api(rng, idea, rng.choice(tools), held_out, plain)
         apis.setdefault(api.function["name"], api)
     offered = list(apis.values())
     rng.shuffle(offered)
     return World(tuple(offered), tuple(dict.fromkeys(api.idea for api in offered)))
 
 
-def _ideas(rng: Random, count: int, held_out: bool) -> list[Idea]:
+def _ideas(rng: Random, count: int, held_out: bool, plain: float) -> list[Idea]:
     """Ideas that are easily confused: they share things or attributes."""
     things = [_thing(rng) for _ in range(rng.choice((1, 2, 3)))]
     invented = rng.random() < 0.3
     ideas: dict[tuple, Idea] = {}
     while len(ideas) < count:
         wordings = _invented_attribute(rng) if invented or rng.random() < 0.2 else rng.choice(_attributes(held_out))
-        if rng.random() < 0.35:
+        if rng.random() < plain:
+            wordings = wordings[:1]
+        elif rng.random() < 0.4:
             wordings = tuple(f"{modifier} {word}" for modifier in [rng.choice(MODIFIERS)] for word in wordings)
         slots = [(rng.choice(things) if rng.random() < 0.85 else _thing(rng), rng.choice(KINDS))]
-        if rng.random() < 0.25:
+        if rng.random() < 0.25 * (1 - plain):
             slots.append((_thing(rng), rng.choice(KINDS)))
         slots = tuple(slots)
         ideas.setdefault((wordings, tuple(t for t, _ in slots)), Idea(wordings, slots, rng.choice(KINDS)))
@@ -223,7 +230,7 @@ def _tool_name(rng: Random) -> str:
     return rng.choice(("_", "_", "")).join(parts)
 
 
-def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool) -> WorldApi:
+def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool, plain: float) -> WorldApi:
     word = usual(rng, idea.wordings)
     things = [thing for thing, _ in idea.slots]
     fields = {"a": word, "t": things[0], "u": things[-1], "A": word.capitalize(), "T": things[0].capitalize()}
@@ -232,13 +239,13 @@ def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool) -> WorldApi:
         description = description.rstrip(".") + rng.choice((" ({}).", ", also called {}.", ", or {}.")).format(
             rng.choice(idea.wordings)
         )
-    count = rng.choice((0, 0, 0, 0, 1, 1, 2))
+    count = 0 if rng.random() < plain else rng.choice((0, 0, 0, 0, 1, 1, 2))
     extras = tuple((rng.choice(rng.choice(_attributes(held_out))), rng.choice(KINDS)) for _ in range(count))
     if extras and rng.random() < 0.8:
         others = " and ".join(extra for extra, _ in extras)
         description = description.rstrip(".") + rng.choice((", with its {}.", ", and also {}.", " and {}.", ", {}")).format(others)
-    api_name = pick(rng, API_NAMES, held_out).format(**fields).replace(" ", "_")
-    name = f"{api_name}_for_{tool}" if rng.random() < 0.9 else f"{tool}_{api_name}"
+    api_name = (rng.choice(PLAIN_NAMES) if rng.random() < plain else pick(rng, API_NAMES, held_out)).format(**fields).replace(" ", "_")
+    name = f"{api_name}_for_{tool}" if rng.random() < 0.9 + 0.1 * plain else f"{tool}_{api_name}"
     parameters = _parameter_names(rng, idea, held_out)
     properties = {p: {"type": _json_type(kind)} for p, (_, kind) in zip(parameters, idea.slots, strict=True)}
     if rng.random() < 0.25:
