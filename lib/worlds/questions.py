@@ -1,6 +1,6 @@
 """How people ask in the made-up worlds: an opening, a request that holds one to three questions, a closing.
 
-The last third of each table is held out: no training row uses it. No frame is one of the hub's.
+The last third of each table is held out: no training row uses it. None of the frames of the hub's test queries is among them.
 """
 
 from __future__ import annotations

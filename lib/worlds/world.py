@@ -120,6 +120,10 @@ API_NAMES = (
     "{a}_from_{t}",
     "{t}_report",
     "name_of_{a}",
+    "{r}_{a}",
+    "{a}_{r}",
+    "{r}_{t}_{a}",
+    "{r}_of_{t}",
     "{t}_to_{a}",
     "lookup_{a}",
     "{a}_finder",
@@ -234,6 +238,7 @@ def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool, plain: float) 
     word = usual(rng, idea.wordings)
     things = [thing for thing, _ in idea.slots]
     fields = {"a": word, "t": things[0], "u": things[-1], "A": word.capitalize(), "T": things[0].capitalize()}
+    fields["r"] = rng.choice(words())  # a word that means nothing here
     description = pick(rng, DOCUMENT_ONE if len(things) == 1 else DOCUMENT_TWO, held_out).format(**fields)
     if len(idea.wordings) > 1 and rng.random() < 0.45:
         description = description.rstrip(".") + rng.choice((" ({}).", ", also called {}.", ", or {}.")).format(
@@ -254,7 +259,11 @@ def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool, plain: float) 
         properties = dict(rng.sample(list(properties.items()), len(properties)))
     schema = {"type": "object", "properties": properties, "required": list(parameters)}
     key = rng.choice(
-        (word.replace(" ", "_"), word.replace(" ", "_"), "result", "value", "answer", f"{things[0]}_{word}".replace(" ", "_"))
+        (
+            *[word.replace(" ", "_")] * 2,
+            *("result", "value", "answer", rng.choice(words())),
+            f"{things[0]}_{word}".replace(" ", "_"),
+        )
     )
     return WorldApi({"name": name[-64:], "description": description, "parameters": schema}, idea, parameters, key, word, extras)
 
@@ -262,7 +271,10 @@ def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool, plain: float) 
 def _parameter_names(rng: Random, idea: Idea, held_out: bool) -> tuple[str, ...]:
     names: list[str] = []
     for index, (thing, kind) in enumerate(idea.slots):
-        name = pick(rng, PARAMETER_NAMES, held_out).format(t=thing if rng.random() < 0.7 else kind)
+        if rng.random() < 0.45:  # any word may name a parameter: the document has to be read
+            name = rng.choice(("{r}", "{r}_{s}", "{t}_{r}", "{r}_{t}")).format(t=thing, r=rng.choice(words()), s=pseudo_word(rng, 1))
+        else:
+            name = pick(rng, PARAMETER_NAMES, held_out).format(t=thing if rng.random() < 0.7 else kind)
         names.append(name if name not in names else f"{name}_{index + 1}")
     return tuple(names)
 
