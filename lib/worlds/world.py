@@ -71,6 +71,25 @@ ASK_TWO = (
     "how the {a} of {v} turns out under {w}",
     "in {w}, the {a} of {v}",
 )
+# Wordings with gaps: {p} {q} are prepositions, {d} what a value does, half of the time any word at all.
+FREE_ONE = (
+    "the {a} {p} {v}", "the {a} {p} the {t} {v}", "what {a} {v} {d}", "{p} which {a} {v} {d}", "the {a} that {v} {d}",
+    "the {a} {t} {v} {d}", "how {v} {d} {p} {a}", "what {a} {d} {p} {v}", "which {a} the {t} {v} {d}", "{v} {p} {a}", "{a} {p} {v}",
+    "whether {v} {d} a {a} and which", "the {a} {v} {d} {p}",
+)  # fmt: skip
+FREE_TWO = (
+    "the {a} {p} {v} {q} {w}", "what {a} {v} {d} {q} {w}", "the {a} that {v} {d} {q} {w}", "the {a} {p} {t} {v} {q} {u} {w}",
+    "{p} which {a} {v} {d} {q} {w}", "how {v} {d} {q} {w} {p} {a}", "what {d} {v} {q} {w} as {a}",
+)  # fmt: skip
+PREPOSITIONS = tuple(
+    "of for in at with by from on under about near behind after before within without to per against across beside into over "
+    "through until toward upon inside outside along".split()
+)
+DOINGS = tuple(
+    "has shows gives gets carries takes keeps makes holds means reaches follows receives needs uses brings bears offers wins counts "
+    "leaves wears owns finds meets covers lists stands falls belongs yields states".split()
+)
+FREE_SHARE = 0.4  # of the questions of training
 DOCUMENT_ONE = (
     "Returns the {a} of a {t}.",
     "Gives a {t}'s {a}.",
@@ -297,6 +316,10 @@ def ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) -> 
     clauses = CLAUSES.get(idea.wordings[0], ())
     if len(values) == 1 and clauses and rng.random() < 0.2:
         return rng.choice(clauses).format(**fields)
+    if not held_out and rng.random() < FREE_SHARE:
+        doing = rng.choice(DOINGS) if rng.random() < 0.5 else rng.choice(words())
+        fields |= {"p": rng.choice(PREPOSITIONS), "q": rng.choice(PREPOSITIONS), "d": doing}
+        return rng.choice(FREE_ONE if len(values) == 1 else FREE_TWO).format(**fields)
     return pick(rng, ASK_ONE if len(values) == 1 else ASK_TWO, held_out).format(**fields)
 
 
