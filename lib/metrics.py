@@ -38,7 +38,7 @@ METRICS: dict[str, Metric] = {
     "base/seconds": Metric("wall time of the training", "s", "lower"),
     "base/parameters": Metric("weights of the model", "weights", "neutral"),
     "base/step_accuracy": Metric("assistant steps whose every token is the model's first choice", "share", "higher"),
-    "base/probe_accuracy": Metric("the same on a few rows in wordings not trained on, during training", "share", "higher"),
+    "base/probe_episodes": Metric("whole episodes solved on few worlds, in wordings not trained on, during training", "share", "higher"),
     "base/heldout_step_accuracy": Metric("the same in wordings not trained on", "share", "higher"),
     "base/episodes": Metric("whole episodes whose answer holds all asked facts", "share", "higher"),
     "base/heldout_episodes": Metric("the same in wordings not trained on", "share", "higher"),

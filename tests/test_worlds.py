@@ -283,10 +283,10 @@ def test_a_pretraining_that_was_killed_goes_on_and_tells_its_whole_curve(chat: C
     def killed(metrics: dict[str, float], step: int) -> None:
         if seen and "base/loss" in metrics:       # some steps after the first checkpoint
             raise KeyboardInterrupt
-        seen.extend(name for name in metrics if name == "base/probe_accuracy")
+        seen.extend(name for name in metrics if name == "base/probe_episodes")
 
     settings, seen, log = PretrainSettings(num_tokens=90_000, batch_tokens=1024), [], []
-    probe = {"probe": lambda _: {"base/probe_accuracy": 0.0}, "seconds_between_saves": 0.0}
+    probe = {"probe": lambda _: {"base/probe_episodes": 0.0}, "seconds_between_saves": 0.0}
     with pytest.raises(KeyboardInterrupt):
         pretrain(model(), chat, settings, folder=tmp_path, log=killed, **probe)
     assert (tmp_path / "checkpoint.pt").exists()

@@ -94,7 +94,8 @@ def make_task(rng: Random, *, held_out: bool) -> Task:
     while len({(goal.idea, goal.values) for goal in goals}) < len(goals):  # one question twice would have two answers
         goals = make_goals(rng, world, held_out)
     asked = [goal for goal in goals if goal.is_asked]
-    return word_query(rng, [goal.phrase for goal in asked], held_out), WorldSession(rng, world, goals), tuple(str(goal.fact) for goal in asked)
+    query = word_query(rng, [goal.phrase for goal in asked], held_out)
+    return query, WorldSession(rng, world, goals), tuple(str(goal.fact) for goal in asked)
 
 
 def play_episodes(policy: Policy, tasks: list[Task]) -> Run[Tree]:
