@@ -243,7 +243,7 @@ def response(rng: Random, world: World, api: WorldApi, goal: Goal) -> Observatio
     """A healthy response: the fact among up to three other fields, in any order."""
     fields: dict[str, Any] = {api.answer_key: goal.fact}
     if rng.random() < 0.5:
-        fields[rng.choice((api.parameters[0], "input", "query"))] = goal.values[0]
+        fields.setdefault(rng.choice((api.parameters[0], "input", "query")), goal.values[0])  # never over the fact
     for other in rng.sample(world.apis, min(len(world.apis), rng.choice((0, 0, 1, 2)))):
         if other.idea != api.idea:
             fields.setdefault(other.word.replace(" ", "_"), value(rng, other.idea.output))
