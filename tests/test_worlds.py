@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -21,7 +22,7 @@ from lib.search.state import FINISH, Code, State, Step
 from lib.toolcall import compact_json, parse_step
 from lib.train.pretrain import PretrainSettings, new_model, plainness, pretrain, rows, step_accuracy
 from lib.worlds import world as world_module
-from lib.worlds.episode import copy_row, drill_row, make_row
+from lib.worlds.episode import copy_row, drill_row, make_goals, make_row, response
 from lib.worlds.play import WorldSession, make_task, measure_episodes, play_episodes
 from lib.worlds.questions import CLOSERS, OPENERS, QUERIES
 from lib.worlds.tokenizer import kept_tokenizer, train_tokenizer
@@ -81,6 +82,17 @@ def test_no_frame_of_the_hubs_test_queries_is_used_in_a_world():
 def test_no_question_of_a_world_is_a_query_of_the_hub(hub: Hub, chat: Chat):
     made = {make_task(Random(seed), held_out=False)[0] for seed in range(200)}
     assert made.isdisjoint(query.text for query in build_queries(hub, scenario="train", count=100, seed=0))
+
+
+def test_an_argument_that_is_echoed_never_takes_the_place_of_the_fact():
+    rng = Random(0)
+    world = make_world(rng, num_functions=3)
+    [goal, *_] = make_goals(rng, world, False)
+    [api, *_] = world.serving(goal.idea)
+    api = replace(api, answer_key=api.parameters[0])                # the worst case: both have one name
+    for _ in range(50):
+        fields = orjson.loads(response(rng, world, api, goal).text)["response"]
+        assert (fields[api.answer_key] if isinstance(fields, dict) else fields) == goal.fact
 
 
 # --- plain worlds ---

@@ -26,8 +26,8 @@ def train_tokenizer(*, vocab_size: int = 2048, num_rows: int = 3000, seed: int =
     """A tokenizer with `vocab_size` entries, special tokens first, trained on the text of `num_rows` rows.
 
     A word is the same tokens after a space, a quotation mark or an underscore: what a question, a document, a call and an answer
-    share can be matched and copied token by token. With GPT-2's split, where a word swallows the space before it, the same small
-    model had not learnt in 22 M tokens to choose a function by the words of its document.
+    share can be matched and copied token by token. With GPT-2's split, where a word swallows the space before it, one word is
+    spelt in two ways, and the model has to learn by heart which go together.
     """
     tokenizer = Tokenizer(models.BPE())
     splits = [
