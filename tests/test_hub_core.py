@@ -23,7 +23,7 @@ from lib.hub.documents import (
     record_schema,
     tool_document,
 )
-from lib.hub.failures import ERROR_TEXTS, NO_FAILURES, FailureModel, Fate, draw_fate, meets_dead_api, num_calls_needed
+from lib.hub.failures import ERROR_TEXTS, LAB_FAILURES, NO_FAILURES, FailureModel, Fate, draw_fate, meets_dead_api, num_calls_needed
 from lib.hub.query_record import Query
 from lib.hub.registry import Hub, build_hub, function_name, standard_name, standardize
 from lib.hub.session import Session
@@ -178,6 +178,12 @@ def test_the_shares_of_failures_are_those_of_the_parameters():
     assert sum(fate.is_dead for fate in fates) / len(fates) == pytest.approx(0.25, abs=0.04)
     assert sum(fate.num_failures == 1 for fate in fates) / len(fates) == pytest.approx(0.15, abs=0.02)
     assert {fate.code for fate in fates} == {Code.OK, *ERROR_TEXTS}
+
+
+def test_a_dead_api_is_dead_for_nearly_all_queries_and_a_good_one_for_few():
+    shares = [sum(draw_fate(LAB_FAILURES, seed, f"api_{api}").is_dead for seed in range(200)) / 200 for api in range(200)]
+    assert all(share < 0.15 or share > 0.75 for share in shares)        # what one query teaches holds for the next
+    assert 0.15 < sum(share > 0.75 for share in shares) / len(shares) < 0.35
 
 
 def test_error_texts_are_short_and_open_with_toolbench_words():

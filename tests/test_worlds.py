@@ -21,12 +21,14 @@ from lib.search.finish import answer_text
 from lib.search.state import FINISH, Code, State, Step
 from lib.toolcall import compact_json, parse_step
 from lib.train.pretrain import PretrainSettings, new_model, plainness, pretrain, rows, step_accuracy
-from lib.worlds import world as world_module
+from lib.worlds.asking import ASK_ONE, ASK_TWO, ask
 from lib.worlds.episode import copy_row, drill_row, make_goals, make_row, response
+from lib.worlds.ideas import MODIFIERS, Idea, attributes, sample_values, some_keywords
+from lib.worlds.lexicon import ATTRIBUTES
 from lib.worlds.play import WorldSession, make_task, measure_episodes, play_episodes
 from lib.worlds.questions import CLOSERS, OPENERS, QUERIES
 from lib.worlds.tokenizer import kept_tokenizer, train_tokenizer
-from lib.worlds.world import ASK_ONE, ASK_TWO, DOCUMENT_ONE, DOCUMENT_TWO, MODIFIERS, World, make_world
+from lib.worlds.world import DOCUMENT_ONE, DOCUMENT_TWO, World, make_world
 
 NUM_ROWS = 150
 
@@ -112,6 +114,46 @@ def test_training_begins_with_plain_worlds_and_ends_with_few():
     assert max(end) <= 0.5
 
 
+# --- ideas of keywords ---
+
+def stems(text: str) -> set[str]:
+    """First letters of all words: what inflection leaves alone."""
+    return {word[:3] for word in re.findall(r"[a-z]+", text.casefold())}
+
+
+def keyword_ideas(count: int) -> list[tuple[World, Idea]]:
+    return [(world, idea) for world in worlds(count) for idea in world.ideas if idea.keywords]
+
+
+def test_any_two_choices_of_an_ideas_keywords_have_a_word_in_common():
+    rng = Random(0)
+    ideas = keyword_ideas(100)
+    assert {len(idea.keywords) for _, idea in ideas} == {2, 3, 4}
+    for _, idea in ideas:
+        first, second = (stems(" ".join(some_keywords(rng, idea))) for _ in range(2))
+        assert first & second, (idea.keywords, first, second)
+
+
+def test_a_question_about_keywords_shares_one_with_every_document_that_serves_it():
+    rng = Random(0)
+    for world, idea in keyword_ideas(60):
+        text = ask(rng, idea, tuple(map(str, sample_values(rng, idea))), held_out=False)
+        for api in world.serving(idea):
+            told = stems(f"{api.function['name'].replace('_', ' ')} {api.function['description']}")
+            assert stems(" ".join(idea.keywords)) & stems(text) & told, (text, api.function)
+
+
+def test_parameters_change_places_only_where_their_names_tell_them_apart():
+    moved = 0
+    for world in worlds(300):
+        for api in world.apis:
+            order = [name for name in api.function["parameters"]["properties"] if name in api.parameters]
+            if order != list(api.parameters):
+                moved += 1
+                assert all(thing in name for name, (thing, _) in zip(api.parameters, api.idea.slots, strict=True))
+    assert moved
+
+
 # --- held-out wordings ---
 
 def pattern(wording: str) -> re.Pattern[str]:
@@ -143,8 +185,8 @@ def test_held_out_openings_and_closings_are_never_trained_on(texts: list[str]):
 
 
 def test_held_out_worlds_speak_of_attributes_that_training_never_names():
-    cut = len(world_module.ATTRIBUTES) - len(world_module.ATTRIBUTES) // 8
-    kept_out = set(world_module.ATTRIBUTES[cut:])
+    kept_out = set(attributes(True))
+    assert kept_out.isdisjoint(attributes(False)) and kept_out | set(attributes(False)) == set(ATTRIBUTES)
     familiar, strange = ({unmodified(idea.wordings) for world in worlds(400, held_out=flag) for idea in world.ideas}
                          for flag in (False, True))
     assert familiar.isdisjoint(kept_out) and strange & kept_out == kept_out

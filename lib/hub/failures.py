@@ -1,7 +1,8 @@
 """The hub's failure model: which APIs are down for which query, drawn from hashes, so that it is the same in every process.
 
-An API has a lasting reliability (most are good, some are mostly dead), and for each query a fate: it works, fails for good,
-or turns its first calls away and then works. An agent can only find out by calling.
+As with RapidAPI, death mostly lasts: an API that one is not subscribed to answers no query, and some others are down now and
+then. For each query an API has a fate: it works, fails for good, or turns its first calls away and then works. No document
+tells; an agent finds out by calling, and what it has learnt of an API holds for later queries.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ TRANSIENT: tuple[tuple[Code, float], ...] = ((Code.RATE_LIMIT, 0.6), (Code.TOO_M
 
 @dataclass(frozen=True)
 class FailureModel:
-    """Chances of failure. The defaults give about 23 % permanent and 8 % transient failures; in queries, whose
-    shares of unsolvable and of recoverable cases are fixed, about 27 % become permanent."""
+    """Chances of failure. The defaults give about 25 % permanent and 8 % transient failures over all APIs; in queries, whose
+    shares of unsolvable and of recoverable cases are fixed, about 29 % become permanent."""
 
     seed: int = 0
     flaky_share: float = 0.25        # share of APIs that are often dead
-    dead_if_healthy: float = 0.12    # chance that a healthy API is dead for a query
-    dead_if_flaky: float = 0.55      # chance that a flaky API is dead for a query
+    dead_if_healthy: float = 0.04    # chance that a healthy API is dead for a query
+    dead_if_flaky: float = 0.9       # chance that a flaky API is dead for a query
     transient: float = 0.11          # chance that an API which is not dead turns its first calls away
     num_turned_away: int = 1         # calls that a rate-limited API turns away in one session
 

@@ -6,7 +6,7 @@ DFSDT and CoT differ only in where they grow next; asking the policy, running th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from lib.search.finish import finish
 from lib.search.state import FINISH, Code, Environment, Observation, Policy, State, Step
 from lib.trees.record import ACTION_INPUT, Node, Tree
-from lib.trees.steps import INVALID_NAME, grow
+from lib.trees.steps import as_shown, grow
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Growth:
         observation = await self.call(step)
         gave_up = observation is not None and observation.code == Code.GAVE_UP
         child = grow(node, step, observation, pruned=gave_up or step.failed)
-        return child, state.after(as_remembered(step, observation), observation)
+        return child, state.after(as_shown(step, observation), observation)
 
     async def call(self, step: Step) -> Observation | None:
         """What the tools answer, None where the step calls none; Finish is answered here."""
@@ -74,13 +74,6 @@ def begin(query: str, policy: Policy, environment: Environment, *, seed: int, sy
 def question_seed(seed: int, question: int) -> int:
     """Seed of question number `question` (from 0) of a search, below 2**32: the same however questions are batched."""
     return int(np.random.SeedSequence([seed, question]).generate_state(1)[0])
-
-
-def as_remembered(step: Step, observation: Observation | None) -> Step:
-    """The step as later questions show it: a hallucinated name is hidden, and with it the tokens that spelt it."""
-    if observation is None or observation.code != Code.NO_SUCH_FUNCTION:
-        return step
-    return replace(step, name=INVALID_NAME, token_ids=(), logp=0.0)
 
 
 def grown_tree(growth: Growth, *, tree_id: str, query_id: str, method: str, scenario: str,

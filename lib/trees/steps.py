@@ -92,8 +92,15 @@ def answer_edges(tree: Tree) -> Path:
 
 def state_at(tree: Tree, path: Sequence[Edge]) -> State:
     """The conversation after the steps of `path`, as the search showed it but without any diversity message."""
-    turns = tuple(_as_shown(turn) for edge in path for turn in edge.turns)
+    turns = tuple((as_shown(*turn), turn[1]) for edge in path for turn in edge.turns)
     return State(query=tree.query, functions=tuple(tree.functions), turns=turns, system=tree.system)
+
+
+def as_shown(step: Step, observation: Observation | None) -> Step:
+    """The step as later questions show it: a hallucinated name is hidden, and with it the tokens that spelt it."""
+    if observation is None or observation.code != Code.NO_SUCH_FUNCTION:
+        return step
+    return replace(step, name=INVALID_NAME, token_ids=(), logp=0.0)
 
 
 def success_path(tree: Tree) -> list[tuple[State, Step, Observation | None]]:
@@ -184,10 +191,3 @@ def _step(thought: str, name: str, arguments: str, end: Node) -> Step:
     return Step(thought, name, arguments, token_ids=tuple(ids) if isinstance(ids, list) else (),
                 logp=float(logp) if isinstance(logp, int | float) else 0.0,
                 failed=end.observation_code == Code.POLICY_FAILED)
-
-
-def _as_shown(turn: Turn) -> Turn:
-    step, observation = turn
-    if observation is None or observation.code != Code.NO_SUCH_FUNCTION:
-        return turn
-    return replace(step, name=INVALID_NAME, token_ids=(), logp=0.0), observation

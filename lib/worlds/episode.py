@@ -17,9 +17,11 @@ from lib.search.diversity import TEMPLATE
 from lib.search.finish import ANSWERED, GAVE_UP, GIVE_ANSWER, GIVE_UP
 from lib.search.state import FINISH, Observation, State, Step
 from lib.toolcall import compact_json
+from lib.worlds.asking import ask
+from lib.worlds.ideas import Idea, sample_values
 from lib.worlds.lexicon import pseudo_word, value, words
 from lib.worlds.questions import pick, word_query
-from lib.worlds.world import Idea, World, WorldApi, ask, make_world, sample_values
+from lib.worlds.world import World, WorldApi, make_world
 
 THOUGHTS = (
     "I need {}.",
@@ -114,7 +116,7 @@ def make_row(
         rng.choice((0.0, 0.0, 0.5)),
         rng.choice((0.0, 0.0, 0.2, 0.4)),
         rng.choice((0.0, 0.1, 0.3)),
-        rng.choice((0.0, 0.1)),
+        rng.choice((0.0, 0.1, 0.25)),
         pick(rng, ANSWERS, held_out),
         held_out,
     )

@@ -1,7 +1,8 @@
 """Words of the made-up worlds: things, what one can ask of them, and how people say it.
 
 A third of all worlds use real words with their synonyms, the others invent both, so that a model cannot learn names by heart and has
-to read the documents. `words.txt` lists frequent words of Python's standard library sources (facts, not text).
+to read the documents. `words.txt` lists frequent words of Python's standard library sources (facts, not text) and the words of BIP-39
+(github.com/bitcoin/bips, MIT).
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def value(rng: Random, kind: str) -> str | int | float:
             return rng.choice(words())
         case "phrase":
             count = rng.choice((2, 2, 2, 3))
-            return " ".join(_case(rng, pseudo_word(rng) if rng.random() < 0.5 else rng.choice(words())) for _ in range(count))
+            parts = [pseudo_word(rng) if rng.random() < 0.5 else rng.choice(words()) for _ in range(count)]
+            return " ".join(part.capitalize() for part in parts) if rng.random() < 0.9 else " ".join(parts)
         case "integer":
             return rng.randint(0, 10 ** rng.choice((1, 2, 2, 3, 3, 4, 6)))
         case "number":
@@ -113,7 +115,7 @@ KINDS = ("name", "name", "name", "word", "phrase", "integer", "integer", "number
 
 
 def _case(rng: Random, word: str) -> str:
-    return word.capitalize() if rng.random() < 0.8 else word
+    return word.capitalize() if rng.random() < 0.9 else word
 
 
 def _code(rng: Random) -> str:

@@ -1,0 +1,130 @@
+"""Ideas: what the APIs of a made-up world tell, and the words that documents and questions use for it.
+
+An idea of synonyms is one attribute under several names. An idea of keywords is a handful of words of which a document, a name and a
+question each take most, in any order and form: what they share is all that tells which function serves which question, so that a
+model has to compare the question with every document and cannot learn the names of functions by heart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from lib.worlds.lexicon import ATTRIBUTES, KINDS, THINGS, pseudo_word, value, words
+
+Slots = tuple[tuple[str, str], ...]  # (noun, kind of value), in order of mention
+
+MODIFIERS = tuple(
+    "first second last next old new annual daily monthly legal former main typical official local foreign net gross early late public "
+    "private common rare inner outer upper lower left right full short coming previous regular maximum spare double".split()
+)
+KEYWORD_SHARE = 0.55  # of the ideas of a world that is not plain
+TWO_SLOTS_SHARE = 0.35
+
+
+@dataclass(frozen=True)
+class Idea:
+    """What an API tells: an attribute of one or two things."""
+
+    wordings: tuple[str, ...]  # the attribute's synonyms; of keywords, all in one
+    slots: Slots
+    output: str  # kind of value
+    keywords: tuple[str, ...] = ()  # two to four, where the idea is one of keywords
+
+
+def make_ideas(rng: Random, count: int, held_out: bool, plain: float) -> list[Idea]:
+    """Ideas that are easily confused: they share things, attributes or keywords.
+
+    Args:
+        held_out: synonyms that training never uses.
+        plain: chance that a complication is left out.
+    """
+    things = [_thing(rng) for _ in range(rng.choice((1, 2, 3)))]
+    invented = rng.random() < 0.3
+    ideas: dict[tuple, Idea] = {}
+    while len(ideas) < count:
+        keywords: tuple[str, ...] = ()
+        if rng.random() < plain:
+            wordings = (_invented_attribute(rng) if rng.random() < 0.6 else rng.choice(attributes(held_out)))[:1]
+        elif rng.random() < KEYWORD_SHARE:
+            keywords = _keywords(rng, [word for idea in ideas.values() for word in idea.keywords])
+            wordings = (" ".join(keywords),)
+        else:
+            wordings = _invented_attribute(rng) if invented or rng.random() < 0.2 else rng.choice(attributes(held_out))
+            if rng.random() < 0.4:
+                wordings = tuple(f"{modifier} {word}" for modifier in [rng.choice(MODIFIERS)] for word in wordings)
+        slots = [(rng.choice(things) if rng.random() < 0.85 else _thing(rng), rng.choice(KINDS))]
+        if rng.random() < TWO_SLOTS_SHARE * (1 - plain):
+            slots.append((_thing(rng), rng.choice(KINDS)))
+        key = (wordings, tuple(thing for thing, _ in slots))
+        ideas.setdefault(key, Idea(wordings, tuple(slots), rng.choice(KINDS), keywords))
+    return list(ideas.values())
+
+
+def attributes(held_out: bool) -> tuple[tuple[str, ...], ...]:
+    """Rows of synonyms: the last eighth is held out."""
+    cut = len(ATTRIBUTES) - len(ATTRIBUTES) // 8
+    return ATTRIBUTES[cut:] if held_out else ATTRIBUTES[:cut]
+
+
+def wording(rng: Random, idea: Idea) -> str:
+    """How a document or a question names what the idea tells."""
+    if not idea.keywords:
+        return usual(rng, idea.wordings)
+    chosen = some_keywords(rng, idea)
+    return rng.choice((" ", " ", " ", " of ", " in ", " the ", " for ", " and ")).join(chosen)
+
+
+def some_keywords(rng: Random, idea: Idea) -> list[str]:
+    """All of an idea's keywords or all but one of more than two: any two such choices have a word in common."""
+    count = len(idea.keywords)
+    left_out = rng.randrange(count) if count > 2 and rng.random() < 0.5 else count
+    chosen = [inflect(rng, word) for index, word in enumerate(idea.keywords) if index != left_out]
+    if rng.random() < 0.4:
+        rng.shuffle(chosen)
+    return chosen
+
+
+def inflect(rng: Random, word: str) -> str:
+    """Now and then the word with another ending, as 'rate' and 'rated'."""
+    if rng.random() > 0.2:
+        return word
+    return rng.choice((f"{word}s", f"{word}s", f"{word.rstrip('e')}ed", f"{word.rstrip('e')}ing", word[:-1]))
+
+
+def usual(rng: Random, wordings: tuple[str, ...]) -> str:
+    """The first of the synonyms most of the time, so that a document and a question mostly share a word."""
+    return wordings[0] if rng.random() < 0.65 else rng.choice(wordings)
+
+
+def sample_values(rng: Random, idea: Idea) -> tuple[str | int | float, ...]:
+    """Values for an idea's slots."""
+    return tuple(value(rng, kind) for _, kind in idea.slots)
+
+
+def _keywords(rng: Random, earlier: list[str]) -> tuple[str, ...]:
+    """Two to four words of any sort; one of them now and then from another idea of the world."""
+    chosen = [_any_word(rng) for _ in range(rng.choice((2, 2, 3, 3, 4)))]
+    if earlier and rng.random() < 0.4:
+        chosen[rng.randrange(len(chosen))] = rng.choice(earlier)
+    return tuple(dict.fromkeys(chosen)) if len(set(chosen)) > 1 else (*chosen[:1], pseudo_word(rng, 2))
+
+
+def _any_word(rng: Random) -> str:
+    drawn = rng.random()
+    if drawn < 0.55:
+        return rng.choice(words())
+    if drawn < 0.75:
+        return pseudo_word(rng, 2)
+    return rng.choice(THINGS) if drawn < 0.85 else rng.choice(rng.choice(ATTRIBUTES[: len(attributes(False))])).split()[-1]
+
+
+def _thing(rng: Random) -> str:
+    return rng.choice((rng.choice(THINGS), rng.choice(THINGS), rng.choice(words()), pseudo_word(rng, 2)))
+
+
+def _invented_attribute(rng: Random) -> tuple[str, ...]:
+    word = pseudo_word(rng) if rng.random() < 0.5 else rng.choice(words())
+    if rng.random() < 0.3:
+        word = f"{rng.choice(words())} {word}"
+    return (word,) if rng.random() < 0.7 else (word, pseudo_word(rng))
