@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -10,12 +11,15 @@ import orjson
 import pytest
 
 from lib.search.state import Observation, State, Step
+from lib.trees import toolpreference
 from lib.trees.export import to_toolpreference, to_trl
 from lib.trees.leak import FEATURES, leak_probe
 from lib.trees.pairs import PreferencePair, path_pairs, step_pairs
 from lib.trees.record import ACTION_INPUT, Node, Tree
 from lib.trees.steps import grow
 from lib.trees.store import iter_pairs, read_pairs, write_pairs
+from lib.trees.toolbench import SetAside
+from lib.trees.toolpreference import FUNCTIONS_MARK, UNKNOWN_CODE, iter_toolpreference
 
 OK = Observation('{"error": "", "response": "fine"}', 0)
 ANSWER = '{"return_type": "give_answer", "final_answer": "yes"}'
@@ -255,3 +259,61 @@ def test_too_few_pairs_or_trees_give_a_reason_and_no_number(num_pairs, per_tree)
     report = leak_probe(pairs_of_words([("a", "b")] * num_pairs, per_tree))
     assert (report.accuracy, report.low, report.high) == (None, None, None)
     assert f"{num_pairs} pairs from" in report.reason
+
+
+# --- ToolPreference's file -------------------------------------------------------------------------------------------
+
+
+def preference_file(tmp_path: Path, text: str) -> tuple[list[PreferencePair], list[SetAside]]:
+    (tmp_path / "dpo.json").write_text(text, encoding="utf-8")
+    bad: list[SetAside] = []
+    return list(iter_toolpreference(tmp_path / "dpo.json", bad.append)), bad
+
+
+def pair_with_history() -> PreferencePair:
+    turns = ((Step("first\nlook", "search", '{"q": "a: b"}'), OK), (Step("no call"), None), (Step("", "search", "{}"), OK))
+    return replace(pairs_of_words([("a", "b")])[0], tree_id="7_DFS", query_id="7_DFS:3", depth=3, scenario="G1", source="toolpreference",
+                   state=State("Is it?\nTell me.", tuple(FUNCTIONS), turns, system="Be brief."), same_call=True)
+
+
+@pytest.mark.parametrize("layout", ["list", "lines"])
+def test_a_row_that_was_written_is_read_as_the_pair_it_came_from(tmp_path: Path, layout: str):
+    pairs = [pair_with_history(), replace(pair_with_history(), chosen=Step("", "Finish", ANSWER), chosen_is_finish=True, same_call=False)]
+    rows = [orjson.dumps(to_toolpreference(pair)).decode() for pair in pairs]
+    found, bad = preference_file(tmp_path, "[" + ",\n ".join(rows) + "]" if layout == "list" else "\n".join(rows))
+    hidden = [Observation(OK.text, UNKNOWN_CODE) if seen else None for _, seen in pairs[0].state.turns]
+    assert [[seen for _, seen in pair.state.turns] for pair in found] == [hidden, hidden]
+    assert (found, bad) == (pairs, [])
+
+
+def test_functions_may_be_written_as_python_writes_them(tmp_path: Path):
+    row = to_toolpreference(pair_with_history())
+    row["instruction"] = row["instruction"].replace(orjson.dumps(FUNCTIONS).decode(), repr(FUNCTIONS))
+    [pair], bad = preference_file(tmp_path, orjson.dumps([row]).decode())
+    assert pair.state.functions == tuple(FUNCTIONS) and not bad
+
+
+def test_a_file_longer_than_what_is_read_at_once_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(toolpreference, "CHUNK", 7)
+    rows = [to_toolpreference(replace(pair_with_history(), tree_id=f"{number}_DFS")) for number in range(5)]
+    found, bad = preference_file(tmp_path, orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+    assert [pair.tree_id for pair in found] == [f"{number}_DFS" for number in range(5)] and not bad
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"output": ["one"]}, "output: found"), ({"output": ["one", " "]}, "output: found"), ({"input": 3}, "input: found int"),
+    ({"instruction": "none"}, "instruction: found no"), ({"output": ["Action: a\nAction: b", "x"]}, "'Action:' twice"),
+    ({"instruction": FUNCTIONS_MARK + "__import__('os').getcwd()"}, "neither JSON nor a Python list"),
+    ({"instruction": FUNCTIONS_MARK + "[1]"}, "a list of functions with names"),
+])
+def test_a_bad_row_is_set_aside_with_its_number_and_field_and_the_rest_is_read(tmp_path: Path, change: dict, message: str):
+    row = to_toolpreference(pair_with_history())
+    found, [bad] = preference_file(tmp_path, orjson.dumps([row, row | change, row]).decode())
+    assert len(found) == 2 and bad.path.endswith("row 2") and message in bad.reason
+
+
+def test_a_file_that_breaks_off_keeps_the_rows_before_and_says_so(tmp_path: Path):
+    text = orjson.dumps([to_toolpreference(pair_with_history())] * 3).decode()
+    for cut in (len(text) - 1, len(text) - 40):
+        found, [bad] = preference_file(tmp_path, text[:cut])
+        assert len(found) == (3 if cut == len(text) - 1 else 2) and f"after row {len(found)}" in bad.path

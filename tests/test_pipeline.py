@@ -188,6 +188,17 @@ def test_prose_may_be_mended_without_a_rerun_but_code_and_input_files_may_not(pr
     assert pipeline.stage_digest(trained, project.code) != before
 
 
+def test_each_of_several_folders_is_an_input(project: Project, tmp_path: Path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tree.json").write_text("{}")
+    [stage] = pipeline.plan(project.profile, project.notebooks, only=DATA)
+    several = pipeline.Stage(DATA, stage.notebook, {"trees_path": f"{tmp_path / 'first'}, {tmp_path / 'second'}"}, {})
+    before = pipeline.stage_digest(several, project.code)
+    (tmp_path / "second" / "tree.json").write_text('{"win": true}')
+    assert pipeline.stage_digest(several, project.code) != before
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["-p", "num_querys=3"], "-p num_querys: no stage of this run declares it (01_preference_data, 02_curriculum_sft)."),
     (["-p", "num_queries=three"], "01_preference_data, -p, 'num_queries': found 'three' (str), expected a valid integer."),
