@@ -61,7 +61,7 @@ class BaseModelParams(StageParams):
     num_layers: Count = 6
     num_heads: Count = 4
     feed_forward: Annotated[int, Field(ge=16)] = 512
-    num_tokens: Count = 18_000_000       # tokens seen, padding not counted
+    num_tokens: Count = 33_000_000       # tokens seen, padding not counted
     batch_tokens: Annotated[int, Field(ge=256)] = 4096   # of one step, padding counted
     muon_lr: LearningRate = 0.02         # of the matrices of the blocks
     adamw_lr: LearningRate = 0.003       # of embeddings and norms
@@ -72,7 +72,7 @@ class BaseModelParams(StageParams):
 class PreferenceDataParams(StageParams):
     """01_preference_data: trees of the expert (or ToolBench's) and the pairs cut from them."""
 
-    num_queries: Count = 700             # training queries the expert annotates
+    num_queries: Count = 1200            # training queries the expert annotates
     max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
     beam: Count = 2                      # siblings tried at a state before going back up
     max_queries: Count = 60              # calls of the policy in one search
@@ -80,7 +80,7 @@ class PreferenceDataParams(StageParams):
     second_mistake_rate: Share = 0.1     # the same where an earlier child failed
     recovery_rate: Share = 0.5           # chance to go on in the same path after a step that led nowhere
     thought_rate: Share = 0.6            # share of messages with a thought
-    tempter_share: Share = 0.0           # share of mistakes that are the base model's own samples
+    tempter_share: Share = 0.5           # share of mistakes that are the base model's own samples
     base_model: Text = "assets/base"     # the tempter; asked only where tempter_share is above 0
     trees_path: str = ""                 # folder of ToolBench answer files; "" lets the expert search the hub
     drop_same_call: bool = True          # leave out pairs whose two steps make the same call
@@ -92,7 +92,7 @@ class CurriculumSftParams(StageParams):
 
     base_model: Text = "assets/base"     # folder from the repository root, or a model's name on a hub
     order: Literal["mixed", "easy_to_hard", "hard_to_easy"] = "mixed"
-    num_trees: CountOrAll = 0            # trees whose success paths are used; 0 uses all
+    num_trees: CountOrAll = 600          # trees whose success paths are used; 0 uses all
     epochs: Count = 2
     batch_size: Count = 4                # rows a step
     learning_rate: LearningRate = 0.001
@@ -104,8 +104,8 @@ class CurriculumSftParams(StageParams):
 class TreeDpoParams(StageParams):
     """03_tree_dpo: preference training on step pairs."""
 
-    beta: Positive = 0.5                 # pull to the reference, no unit
-    learning_rate: LearningRate = 0.0001
+    beta: Positive = 0.3                 # pull to the reference, no unit
+    learning_rate: LearningRate = 0.0002
     epochs: Count = 1
     batch_size: Count = 8                # pairs a step
     lora_rank: LoraRank = 0              # 0 trains all weights
