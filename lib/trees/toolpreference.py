@@ -25,7 +25,7 @@ from lib.trees.toolbench import SetAside
 FUNCTIONS_MARK = "Specifically, you have access to the following APIs: "
 LABEL = re.compile(r"^(Thought|Action Input|Action|Function):[ \t]?", re.MULTILINE)
 CHUNK, MAX_ROW = 1 << 20, 8 << 20   # characters read at a time; characters of one row
-UNKNOWN_CODE = 0                    # the rows do not hold the outcome of a call
+UNKNOWN_CODE = -2                   # the rows do not hold the outcome of a call; none of ToolBench's codes
 
 
 def iter_toolpreference(path: str | Path, on_bad: Callable[[SetAside], None]) -> Iterator[PreferencePair]:
@@ -87,26 +87,26 @@ def _elements(file: TextIO) -> Iterator[Any]:
             continue
         if is_list and buffer[at] == "]":
             return
-        value, buffer, at = _next_value(decoder, buffer[at:], file)
+        value, buffer, at = _next_value(decoder, buffer, at, file)
         yield value
 
 
-def _next_value(decoder: JSONDecoder, buffer: str, file: TextIO) -> tuple[Any, str, int]:
-    """The value that `buffer` begins with, reading on as far as it goes; the buffer then, and the place after the value."""
+def _next_value(decoder: JSONDecoder, buffer: str, at: int, file: TextIO) -> tuple[Any, str, int]:
+    """The value at place `at` of `buffer`, reading on as far as it goes; the buffer then, and the place after the value."""
     while True:
         try:
-            value, end = decoder.raw_decode(buffer)
+            value, end = decoder.raw_decode(buffer, at)
             if end < len(buffer):   # a number at the very end could go on
                 return value, buffer, end
             broken = None
         except (JSONDecodeError, RecursionError) as error:
             broken = error
-        more = file.read(CHUNK) if len(buffer) <= MAX_ROW else ""
+        more = file.read(CHUNK) if len(buffer) - at <= MAX_ROW else ""
         if not more:
             if broken is None:
                 return value, buffer, end
-            raise ValueError(f"no JSON: {str(broken)[:100]}; found {buffer[:40]!r}. Rows after it cannot be told apart.") from None
-        buffer += more
+            raise ValueError(f"no JSON: {str(broken)[:100]}; found {buffer[at : at + 40]!r}. Rows after it cannot be told apart.") from None
+        buffer, at = buffer[at:] + more, 0
 
 
 def _skip(buffer: str, at: int) -> int:
