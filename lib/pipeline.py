@@ -36,7 +36,6 @@ SOURCES = {                       # stage -> the stage whose run it is given as 
     "05_evaluation": "03_tree_dpo",
     "06_compare": "05_evaluation",
 }
-PATHS = ("base_model", "trees_path")   # parameters whose files are inputs, too; several are divided by commas
 
 
 class StageFailed(Exception):
@@ -138,8 +137,8 @@ def run_stages(stages: list[Stage], *, profile: str, sources: Mapping[str, str],
 def stage_digest(stage: Stage, code: Path) -> str:
     """Digest of all that a stage's result depends on: parameters (source run among them), code, and input files."""
     notebook = nbformat.read(stage.notebook, as_version=4)
-    texts = [part.strip() for name in PATHS for part in str(stage.values.get(name, "")).split(",")]
-    files = {text: ROOT / text for text in texts if text}
+    folders = [part.strip() for part in str(stage.values.get("trees_path", "")).split(",")]   # as `survey.folders_of` reads them
+    files = {name: ROOT / name for name in (str(stage.values.get("base_model", "")), *folders) if name}
     return digest_of({
         "parameters": stage.values,
         "cells": [cell.source for cell in notebook.cells if cell.cell_type == "code"],   # mended prose does not rerun
