@@ -1,8 +1,8 @@
 """Words of the made-up worlds: things, what one can ask of them, and how people say it.
 
-A third of all worlds use real words with their synonyms, the others invent both, so that a model cannot learn names by heart and has
-to read the documents. `words.txt` lists frequent words of Python's standard library sources (facts, not text) and the words of BIP-39
-(github.com/bitcoin/bips, MIT).
+Ideas (`lib.worlds.ideas`) take real words with their synonyms, invented words, or any words at all, so that a model cannot learn names
+by heart and has to read the documents. `words.txt` lists frequent words of Python's standard library sources (facts, not text) and the
+English words of BIP-39, 4 to 9 letters long, from the Python package mnemonic 0.21 (MIT).
 """
 
 from __future__ import annotations
