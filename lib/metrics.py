@@ -52,6 +52,8 @@ METRICS: dict[str, Metric] = {
     "data/step_pairs": Metric("step-wise preference pairs", "pairs", "higher"),
     "data/trees_with_step_pairs": Metric("trees that gave at least one step-wise pair", "trees", "higher"),
     "data/path_pairs": Metric("path-wise preference pairs, for comparison", "pairs", "neutral"),
+    "data/outcome_pairs": Metric("pairs off the success path: a call answered well against a spoilt sibling", "pairs", "neutral"),
+    "data/give_up_pairs": Metric("pairs off the success path: a call against a sibling that gave up", "pairs", "neutral"),
     "data/rejected_healthy_share": Metric("pairs whose rejected call was answered without error", "share", "lower"),
     "data/same_call_share": Metric("pairs whose two steps make the same call, before any are dropped", "share", "lower"),
     "data/leak_accuracy": Metric(

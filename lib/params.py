@@ -41,6 +41,7 @@ def some_of(*allowed: str) -> AfterValidator:
 
 Roles = Annotated[str, some_of("base", "sft", "sft_chosen", "tree_dpo", "mcts_dpo", "expert")]
 Searches = Annotated[str, some_of("dfsdt", "cot")]
+PairKinds = Annotated[str, some_of("step", "outcome", "give_up")]
 
 
 class StageParams(BaseModel):
@@ -83,7 +84,8 @@ class PreferenceDataParams(StageParams):
     tempter_share: Share = 0.5           # share of mistakes that are the base model's own samples
     base_model: Text = "assets/base"     # the tempter; asked only where tempter_share is above 0
     trees_path: str = ""                 # folder of ToolBench answer files; "" lets the expert search the hub
-    drop_same_call: bool = True          # leave out pairs whose two steps make the same call
+    pair_kinds: PairKinds = "step"       # which pairs are cut; outcome and give_up are off the success path
+    drop_same_call: bool = True          # leave out step-wise pairs whose two steps make the same call
     max_pairs_per_tree: CountOrAll = 0   # 0 keeps all
 
 

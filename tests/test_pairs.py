@@ -14,7 +14,7 @@ from lib.search.state import Code, Observation, State, Step
 from lib.trees import toolpreference
 from lib.trees.export import to_toolpreference, to_trl
 from lib.trees.leak import FEATURES, leak_probe
-from lib.trees.pairs import PreferencePair, path_pairs, step_pairs
+from lib.trees.pairs import PreferencePair, give_up_pairs, outcome_pairs, pairs_of, path_pairs, step_pairs
 from lib.trees.record import ACTION_INPUT, Node, Tree
 from lib.trees.steps import grow
 from lib.trees.store import iter_pairs, read_pairs, write_pairs
@@ -100,6 +100,43 @@ def test_a_pair_says_what_is_doubtful_about_it(rejected, observation, chosen, ch
 def test_pairs_of_one_call_in_two_wordings_can_be_left_out():
     tree, _ = branch(SEARCH, OK, chosen=replace(SEARCH, thought="once more"))
     assert (len(step_pairs(tree)), step_pairs(tree, drop_same_call=True)) == (1, [])
+
+
+def lost_branch(*outcomes: tuple[str, int | None], has_answer: bool = True) -> Tree:
+    """A tree that first goes to a dead end, whose steps have these names and codes, and then (if it has an answer) to the answer."""
+    root = Node(ACTION_INPUT)
+    dead_end = grow(root, Step(name="dead_end", arguments="{}"), OK, expand_num=1)
+    for number, (name, code) in enumerate(outcomes, start=2):
+        grow(dead_end, Step(name=name, arguments="{}"), None if code is None else Observation("", code), expand_num=number)
+    if has_answer:
+        grow(root, Step(name="Finish", arguments=ANSWER), Observation("done", 3), expand_num=9)
+    return tree_over(root)
+
+
+@pytest.mark.parametrize("has_answer", [True, False])
+def test_off_the_success_path_a_call_answered_well_is_preferred_to_spoilt_siblings_alone(has_answer: bool):
+    tree = lost_branch(("well", 0), ("invented", 1), ("unsubscribed", 8), ("bad_argument", 11), ("words", None), has_answer=has_answer)
+    pairs = outcome_pairs(tree)
+    assert [(pair.chosen.name, pair.rejected.name) for pair in pairs] == [("well", "invented"), ("well", "bad_argument")]
+    assert {(pair.source, pair.depth, pair.rejected_healthy) for pair in pairs} == {("outcome", 1, False)}
+    assert [[step.name for step, _ in pair.state.turns] for pair in pairs] == [["dead_end"], ["dead_end"]]
+
+
+def test_off_the_success_path_going_on_is_preferred_to_giving_up():
+    tree = lost_branch(("invented", 1), ("unsubscribed", 8), ("Finish", 4), ("Finish", 2))
+    [pair] = give_up_pairs(tree)
+    assert (pair.chosen.name, pair.rejected.name, pair.rejected_code, pair.source) == ("unsubscribed", "Finish", 4, "give_up")
+
+
+def test_branches_on_the_success_path_are_left_to_the_step_wise_pairs():
+    tree, _ = branch(Step(name="invented", arguments="{}"), Observation("", 1), chosen=SEARCH)
+    grow(tree.root, Step(name="Finish", arguments="{}"), Observation("", 4), expand_num=4)
+    assert (outcome_pairs(tree), give_up_pairs(tree)) == ([], [])
+
+
+def test_pairs_of_several_kinds_come_kind_after_kind():
+    tree = lost_branch(("well", 0), ("invented", 1), ("Finish", 4))
+    assert [pair.source for pair in pairs_of(tree, ("give_up", "step", "outcome"), drop_same_call=True)] == ["give_up", "tree", "outcome"]
 
 
 def test_a_rejected_call_that_is_made_later_on_the_way_is_marked():

@@ -22,7 +22,8 @@ from lib.search.state import FINISH, Code, State, Step
 from lib.toolcall import compact_json, parse_step
 from lib.train.pretrain import PretrainSettings, new_model, plainness, pretrain, rows, step_accuracy
 from lib.worlds.asking import ASK_ONE, ASK_TWO, ask
-from lib.worlds.episode import copy_row, drill_row, make_goals, make_row, response
+from lib.worlds.episode import make_goals, make_row, response
+from lib.worlds.practice import copy_row, drill_row, lookup_row
 from lib.worlds.ideas import MODIFIERS, Idea, attributes, sample_values, some_keywords
 from lib.worlds.lexicon import ATTRIBUTES
 from lib.worlds.play import WorldSession, make_task, measure_episodes, play_episodes
@@ -150,6 +151,7 @@ def test_parameters_change_places_only_where_their_names_tell_them_apart():
             order = [name for name in api.function["parameters"]["properties"] if name in api.parameters]
             if order != list(api.parameters):
                 moved += 1
+                assert len({thing for thing, _ in api.idea.slots}) == len(api.idea.slots)
                 assert all(thing in name for name, (thing, _) in zip(api.parameters, api.idea.slots, strict=True))
     assert moved
 
@@ -256,6 +258,30 @@ def test_a_copying_row_learns_its_first_half_again(chat: Chat):
     row = copy_row(Random(0), chat, length=9)
     assert sum(row.trained) == 9 and row.trained[-9:] == [True] * 9
     assert row.ids[-9:] == row.ids[-9 - len(chat.generation_ids) - 9 : -9 - len(chat.generation_ids)]
+
+
+def test_a_lookup_row_calls_with_the_values_that_stand_beside_the_keys(chat: Chat):
+    for seed in range(20):
+        row = lookup_row(Random(seed), chat, num_shown=8, num_asked=3)
+        shown = chat.tokenizer.decode(row.ids).split("<|assistant|>")[0]
+        for text in learnt_steps(chat, row):
+            for key, kept in orjson.loads(parse_step(text.removesuffix("<|end|>")).arguments).items():
+                assert re.search(rf'{key}"?(:| |: | is | = | of )"?{re.escape(str(kept))}', shown), (shown, key, kept)
+
+
+def test_an_option_is_listed_in_the_document_and_asked_for_by_its_word():
+    seen = 0
+    rng = Random(0)
+    for world in worlds(200):
+        for goal in make_goals(rng, world, held_out=False):
+            for api in world.serving(goal.idea):
+                for name, (_, kind), given in zip(api.parameters, goal.idea.slots, goal.values, strict=True):
+                    schema = api.function["parameters"]["properties"][name]
+                    assert schema.get("enum", [given]).count(given) == 1
+                    if "|" in kind:
+                        seen += 1
+                        assert schema["enum"] == kind.split("|") and str(given).casefold() in goal.phrase.casefold()
+    assert seen > 20
 
 
 def test_the_tokenizer_copies_any_text_and_takes_digits_one_by_one(chat: Chat):

@@ -79,10 +79,10 @@ def reliability(model: FailureModel, function_name: str) -> float:
 
 
 def draw_fate(model: FailureModel, failure_seed: int, function_name: str) -> Fate:
-    """The fate of one API under one query's failure seed."""
+    """The fate of one API under one query's failure seed; how it is dead, where it is, is the same for all queries."""
     key = (model.seed, failure_seed, function_name)
     if _uniform("dead", *key) >= reliability(model, function_name):
-        return Fate(_pick(PERMANENT, _uniform("kind", *key)), None)
+        return Fate(_pick(PERMANENT, _uniform("dead kind", model.seed, function_name)), None)
     if _uniform("transient", *key) < model.transient:
         return Fate(_pick(TRANSIENT, _uniform("kind", *key)), model.num_turned_away)
     return Fate()

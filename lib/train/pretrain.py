@@ -21,7 +21,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from lib.chat import Chat
 from lib.train.muon import Muon
-from lib.worlds.episode import Episode, copy_row, drill_row, make_row
+from lib.worlds.episode import Episode, make_row
+from lib.worlds.practice import MOST_SHOWN, copy_row, drill_row, lookup_row
 
 History = list[tuple[dict[str, float], int]]  # what was logged, and at which step
 
@@ -36,7 +37,9 @@ class PretrainSettings:
     adamw_lr: float = 3e-3
     cooldown: float = 1.0  # last share of training, in which the rates fall linearly to 0
     copy_share: float = 0.4  # share of copying rows in the first fifth
-    drill_share: float = 0.4  # share of rows of single calls in the first three quarters
+    later_copy_share: float = 0.04  # share of copying rows after it
+    lookup_share: float = 0.12  # of what remains, the share of rows that look values up
+    drill_share: float = 0.4  # of what remains then, the share of rows of single calls, but for the last tenth of training
     other_share: float = 0.1  # share of tokens outside the assistant's messages that are learnt too
     seed: int = 0
 
@@ -68,9 +71,11 @@ def rows(rng: Random, chat: Chat, progress: float, settings: PretrainSettings) -
     most_functions, most_queries = (3, 1) if progress < 0.15 else (5, 2) if progress < 0.4 else (7, 4)
     while True:
         plain = plainness(rng, progress)
-        if progress < 0.2 and rng.random() < settings.copy_share:
+        if rng.random() < (settings.copy_share if progress < 0.2 else settings.later_copy_share):
             yield copy_row(rng, chat, length=rng.randint(8, 100))
-        elif progress < 0.75 and rng.random() < settings.drill_share:
+        elif rng.random() < settings.lookup_share:
+            yield lookup_row(rng, chat, num_shown=rng.randint(2, MOST_SHOWN), num_asked=rng.randint(2, 6))
+        elif progress < 0.9 and rng.random() < settings.drill_share:
             yield drill_row(rng, chat, num_functions=rng.randint(2, most_functions), num_queries=rng.randint(3, 7), plain=plain)
         else:
             size = {"num_functions": rng.randint(1, most_functions), "num_queries": rng.randint(1, most_queries)}

@@ -3,15 +3,22 @@
 Step-wise (the method of TP-LLaMA): at every branching state of the success path, the step towards the answer is preferred to
 each of its siblings. Path-wise (its rejected alternative): the success path against each path to another leaf.
 Source: Chen et al. 2024, arXiv 2406.07115, Sec. 4.2 and Figure 2. We count on steps, where the paper draws one node a decision.
+
+Two kinds are ours, for what the paper's Limitations leave unused, the branches off the success path: by outcome, a call that was
+answered well is preferred to a sibling that the model itself spoilt; and by going on, a call is preferred to giving up beside it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from lib.search.state import FINISH, Code, State, Step, Turn
 from lib.trees.record import Tree
-from lib.trees.steps import Edge, call_key, edges_from, paths, state_at, success_edges
+from lib.trees.steps import Edge, Path, call_key, edges_from, paths, state_at, success_edges
+
+PAIR_KINDS = ("step", "outcome", "give_up")
+SPOILT = frozenset({Code.NO_SUCH_FUNCTION, Code.BAD_FINISH, Code.MESSAGE_ERROR})  # codes that speak of the call, not of the API
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class PreferencePair:
     tree_id: str                           # Tree.tree_id
     query_id: str
     scenario: str = ""                     # Tree.scenario
-    source: str = "tree"                   # "tree": cut from a DFSDT tree; "mcts": ranked by value
+    source: str = "tree"                   # "tree": step-wise; "outcome", "give_up": off the success path; "mcts": by value
     chosen_code: int | None = None         # a Code; None where nothing was called
     rejected_code: int | None = None       # a Code; None where nothing was called
     same_call: bool = False                # both call the same function with equal arguments: the label is noise
@@ -62,9 +69,32 @@ def step_pairs(tree: Tree, *, drop_same_call: bool = False) -> list[PreferencePa
     for depth, edge in enumerate(path):
         siblings = [other for other in edges_from(state_node) if other.end is not edge.end]
         state = state_at(tree, path[:depth])
-        pairs += [_pair(tree, state, path, depth, other) for other in siblings]
+        pairs += [_pair(tree, state, path, depth, edge, other) for other in siblings]
         state_node = edge.end
     return [pair for pair in pairs if not (drop_same_call and pair.same_call)]
+
+
+def outcome_pairs(tree: Tree) -> list[PreferencePair]:
+    """Off the success path: each call answered well (code 0) against each sibling with an outcome in SPOILT."""
+    return _pairs_off_the_path(tree, "outcome", lambda edge: edge.code == Code.OK, lambda edge: edge.code in SPOILT)
+
+
+def give_up_pairs(tree: Tree) -> list[PreferencePair]:
+    """Off the success path: each call of a tool that was not spoilt against each sibling that gave up.
+
+    Step-wise pairs never hold a give-up, since DFSDT leaves a state for good once a step from it gave up.
+    """
+    return _pairs_off_the_path(
+        tree, "give_up",
+        lambda edge: edge.step.is_call and edge.step.name.strip() != FINISH and edge.code not in SPOILT,
+        lambda edge: edge.code == Code.GAVE_UP)
+
+
+def pairs_of(tree: Tree, kinds: Sequence[str], *, drop_same_call: bool) -> list[PreferencePair]:
+    """The pairs of these PAIR_KINDS, kind after kind."""
+    cut = {"step": lambda: step_pairs(tree, drop_same_call=drop_same_call),
+           "outcome": lambda: outcome_pairs(tree), "give_up": lambda: give_up_pairs(tree)}
+    return [pair for kind in kinds for pair in cut[kind]()]
 
 
 def path_pairs(tree: Tree) -> list[PathPair]:
@@ -79,8 +109,29 @@ def path_pairs(tree: Tree) -> list[PathPair]:
             for path in leaves]
 
 
-def _pair(tree: Tree, state: State, path: tuple[Edge, ...], depth: int, other: Edge) -> PreferencePair:
-    edge = path[depth]
+def _pairs_off_the_path(
+    tree: Tree, source: str, is_chosen: Callable[[Edge], bool], is_rejected: Callable[[Edge], bool]
+) -> list[PreferencePair]:
+    """At every branching state off the success path, each step to choose against each to reject."""
+    success = success_edges(tree)
+    return [
+        replace(_pair(tree, state_at(tree, path), success, len(path), better, worse), source=source)
+        for path, edges in _branches_off(tree, success)
+        for better in filter(is_chosen, edges) for worse in filter(is_rejected, edges)
+    ]
+
+
+def _branches_off(tree: Tree, success: Path) -> Iterator[tuple[Path, list[Edge]]]:
+    """Path to every branching state that is not on the success path, and the steps tried there."""
+    on_path = {id(tree.root), *(id(edge.end) for edge in success)} if success else set()
+    for path in ((), *paths(tree)):
+        state_node = path[-1].end if path else tree.root
+        edges = edges_from(state_node)
+        if len(edges) > 1 and id(state_node) not in on_path:
+            yield path, edges
+
+
+def _pair(tree: Tree, state: State, success: Path, depth: int, edge: Edge, other: Edge) -> PreferencePair:
     rejected_call = call_key(other.step)
     is_call = other.step.is_call
     return PreferencePair(
@@ -89,7 +140,7 @@ def _pair(tree: Tree, state: State, path: tuple[Edge, ...], depth: int, other: E
         chosen_code=edge.code, rejected_code=other.code,
         same_call=is_call and rejected_call == call_key(edge.step),
         rejected_healthy=other.code == Code.OK,
-        rejected_call_reappears=is_call and any(rejected_call == call_key(step.step) for step in path),
+        rejected_call_reappears=is_call and any(rejected_call == call_key(step.step) for step in success),
         chosen_is_finish=edge.step.name.strip() == FINISH,
         subtree_gave_up=any(node.observation_code == Code.GAVE_UP for node in other.nodes[0].walk()),
         chosen_q=edge.value("q_value"), rejected_q=other.value("q_value"))

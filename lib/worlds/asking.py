@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from lib.worlds.ideas import Idea, some_keywords, wording
+from lib.worlds.ideas import Idea, keyword_halves, wording
 from lib.worlds.lexicon import CLAUSES, words
 from lib.worlds.questions import CHATTER_SHARE, chatter, pick
 
@@ -107,10 +107,8 @@ def _ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) ->
     fields = {"t": idea.slots[0][0], "u": idea.slots[-1][0], "v": named[0], "w": named[-1]} | _fillers(rng)
     one = len(values) == 1
     if idea.keywords and rng.random() < SCATTERED_SHARE:
-        chosen = some_keywords(rng, idea)
-        cut = rng.randint(1, len(chosen) - 1)
-        halves = {"k": " ".join(chosen[:cut]), "l": " ".join(chosen[cut:])}
-        return pick(rng, SCATTERED_ONE if one else SCATTERED_TWO, held_out).format(**fields, **halves)
+        first, rest = keyword_halves(rng, idea)
+        return pick(rng, SCATTERED_ONE if one else SCATTERED_TWO, held_out).format(**fields, k=first, l=rest)
     fields["a"] = wording(rng, idea)
     if rng.random() < CHATTER_SHARE:
         fields["a"] = rng.choice((f"{chatter(rng, 2)} {fields['a']}", f"{fields['a']} {chatter(rng, 2)}"))

@@ -19,7 +19,7 @@ from lib.search.state import FINISH, Observation, State, Step
 from lib.toolcall import compact_json
 from lib.worlds.asking import ask
 from lib.worlds.ideas import Idea, sample_values
-from lib.worlds.lexicon import pseudo_word, value, words
+from lib.worlds.lexicon import pseudo_word, spoken, value, words
 from lib.worlds.questions import pick, word_query
 from lib.worlds.world import World, WorldApi, make_world
 
@@ -135,8 +135,9 @@ def make_goals(rng: Random, world: World, held_out: bool) -> list[Goal]:
     goals: list[Goal] = []
     for _ in range(rng.choice((1, 1, 2, 2, 3))):
         idea = rng.choice(world.ideas)
-        values = tuple(_alike(rng, goals, v) for v in sample_values(rng, idea))
-        texts = [str(v) for v in values]
+        kinds = [kind for _, kind in idea.slots]
+        values = tuple(v if "|" in kind else _alike(rng, goals, v) for v, kind in zip(sample_values(rng, idea), kinds, strict=True))
+        texts = [spoken(rng, kind, v) for v, kind in zip(values, kinds, strict=True)]
         source = None
         free = [i for i, g in enumerate(goals) if g.is_asked and g.idea.output == idea.slots[0][1]]
         if rng.random() < 0.7 and not free and goals and _chainable(goals[-1], idea):
@@ -184,7 +185,7 @@ def pursue(rng: Random, episode: Episode, world: World, goal: Goal, style: Style
     rng.shuffle(apis)
     thought = _thought(rng, style, THOUGHTS).format(rng.choice((goal.phrase, goal.idea.wordings[0], str(goal.values[0]))))
     for api in apis:
-        step = Step(thought, api.function["name"], _arguments(rng, api, goal.values))
+        step = Step(thought, api.function["name"], arguments_text(rng, api, goal.values))
         if rng.random() < style.mistake_rate:
             _blunder(rng, episode, world, step)
         if api.function["name"] in dead:
@@ -226,7 +227,7 @@ def _thought(rng: Random, style: Style, options: tuple[str, ...]) -> str:
     return rng.choice(options) if rng.random() < style.thought_rate else ""
 
 
-def _arguments(rng: Random, api: WorldApi, values: tuple[Any, ...]) -> str:
+def arguments_text(rng: Random, api: WorldApi, values: tuple[Any, ...]) -> str:
     """Arguments in the order of the document."""
     by_name = dict(zip(api.parameters, values, strict=True))
     return compact_json({name: by_name[name] for name in api.function["parameters"]["properties"] if name in by_name})
@@ -254,29 +255,3 @@ def response(rng: Random, world: World, api: WorldApi, goal: Goal) -> Observatio
     keys = rng.sample(list(fields), len(fields))
     fields = {key: fields[key] for key in keys}
     return Observation(compact_json({"error": "", "response": fields if rng.random() < 0.9 else goal.fact}), 0)
-
-
-def drill_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, plain: float = 0.0) -> Episode:
-    """A world and single questions, each answered by its first call alone: choosing and copying, and nothing else."""
-    world = make_world(rng, num_functions=num_functions, plain=plain)
-    functions = (*(api.function for api in world.apis), FINISH_SCHEMA)
-    episode = Episode(chat)
-    for index in range(num_queries):
-        idea = rng.choice(world.ideas)
-        values = sample_values(rng, idea)
-        query = word_query(rng, [ask(rng, idea, tuple(map(str, values)), held_out=False)], held_out=False)
-        episode.add(chat.head_ids(State(query, functions)) if index == 0 else chat.user_ids(query))
-        api = rng.choice(world.serving(idea))
-        episode.add(chat.generation_ids)
-        episode.add(chat.step_ids(Step("", api.function["name"], _arguments(rng, api, values))), trained=True)
-    return episode
-
-
-def copy_row(rng: Random, chat: Chat, *, length: int) -> Episode:
-    """Random tokens and the same again: on such rows a model learns to copy early."""
-    size = chat.tokenizer.vocab_size
-    tokens = [rng.randrange(10, size) for _ in range(length)]
-    episode = Episode(chat)
-    episode.add([*chat.user_ids(""), *tokens, *chat.generation_ids])
-    episode.add(tokens, trained=True)
-    return episode

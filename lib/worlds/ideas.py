@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from lib.worlds.lexicon import ATTRIBUTES, KINDS, THINGS, pseudo_word, value, words
+from lib.worlds.lexicon import ATTRIBUTES, KIND_NOUNS, KINDS, THINGS, pseudo_word, value, words
 
 Slots = tuple[tuple[str, str], ...]  # (noun, kind of value), in order of mention
 
@@ -19,7 +19,9 @@ MODIFIERS = tuple(
     "private common rare inner outer upper lower left right full short coming previous regular maximum spare double".split()
 )
 KEYWORD_SHARE = 0.55  # of the ideas of a world that is not plain
-TWO_SLOTS_SHARE = 0.35
+TWO_SLOTS_SHARE = 0.45
+OPTION_SHARE = 0.1  # of the slots of a world that is not plain: one of a few words, which the document lists
+TYPED_SHARE = 0.5  # of the other slots: the noun tells the kind of value
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Idea:
 
     wordings: tuple[str, ...]  # the attribute's synonyms; of keywords, all in one
     slots: Slots
-    output: str  # kind of value
+    output: str  # kind of value (lib.worlds.lexicon.value)
     keywords: tuple[str, ...] = ()  # two to four, where the idea is one of keywords
 
 
@@ -53,12 +55,20 @@ def make_ideas(rng: Random, count: int, held_out: bool, plain: float) -> list[Id
             wordings = _invented_attribute(rng) if invented or rng.random() < 0.2 else rng.choice(attributes(held_out))
             if rng.random() < 0.4:
                 wordings = tuple(f"{modifier} {word}" for modifier in [rng.choice(MODIFIERS)] for word in wordings)
-        slots = [(rng.choice(things) if rng.random() < 0.85 else _thing(rng), rng.choice(KINDS))]
+        slots = [_slot(rng, rng.choice(things) if rng.random() < 0.85 else _thing(rng), plain)]
         if rng.random() < TWO_SLOTS_SHARE * (1 - plain):
-            slots.append((_thing(rng), rng.choice(KINDS)))
+            slots.append(_slot(rng, _thing(rng), plain))
         key = (wordings, tuple(thing for thing, _ in slots))
         ideas.setdefault(key, Idea(wordings, tuple(slots), rng.choice(KINDS), keywords))
     return list(ideas.values())
+
+
+def _slot(rng: Random, thing: str, plain: float) -> tuple[str, str]:
+    """A noun and the kind of value it takes: any, or what the noun says, or one of a few words."""
+    if rng.random() < OPTION_SHARE * (1 - plain):
+        return thing, "|".join(dict.fromkeys(_any_word(rng) for _ in range(rng.randint(3, 5)))) + f"|{pseudo_word(rng, 2)}"
+    kind = rng.choice(KINDS)
+    return (rng.choice(KIND_NOUNS[kind]) if rng.random() < TYPED_SHARE else thing), kind
 
 
 def attributes(held_out: bool) -> tuple[tuple[str, ...], ...]:
@@ -83,6 +93,13 @@ def some_keywords(rng: Random, idea: Idea) -> list[str]:
     if rng.random() < 0.4:
         rng.shuffle(chosen)
     return chosen
+
+
+def keyword_halves(rng: Random, idea: Idea) -> tuple[str, str]:
+    """Keywords to stand apart in a text: the first few, and the rest."""
+    chosen = some_keywords(rng, idea)
+    cut = rng.randint(1, len(chosen) - 1)
+    return " ".join(chosen[:cut]), " ".join(chosen[cut:])
 
 
 def inflect(rng: Random, word: str) -> str:

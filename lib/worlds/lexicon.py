@@ -88,8 +88,10 @@ def pseudo_word(rng: Random, syllables: int | None = None) -> str:
 
 
 def value(rng: Random, kind: str) -> str | int | float:
-    """A random value of one kind, as a user or a tool would write it."""
+    """A random value of one kind, as a user or a tool would write it; of a kind such as `red|green`, one of these words."""
     match kind:
+        case _ if "|" in kind:
+            return rng.choice(kind.split("|"))
         case "name":
             return _case(rng, pseudo_word(rng) if rng.random() < 0.6 else rng.choice(words()))
         case "word":
@@ -104,14 +106,36 @@ def value(rng: Random, kind: str) -> str | int | float:
             return round(rng.choice((1, 1, 1, -1)) * rng.uniform(0, 10 ** rng.choice((1, 2, 3))), rng.choice((1, 1, 2, 3)))
         case "date":
             return f"{rng.randint(1980, 2040)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}"
+        case "year":
+            return rng.randint(1900, 2050)
         case "time":
             return f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}"
         case "code":
             return _code(rng)
-    raise ValueError(f"kind {kind!r}: expected name, word, phrase, integer, number, date, time or code")
+    raise ValueError(f"kind {kind!r}: expected {', '.join(KIND_NOUNS)}, or words with a | between them")
 
 
-KINDS = ("name", "name", "name", "word", "phrase", "integer", "integer", "number", "date", "date", "time", "code", "code")
+KINDS = ("name", "name", "name", "word", "phrase", "integer", "integer", "number", "date", "date", "year", "time", "code", "code")
+
+# Nouns that tell what kind of value they take.
+KIND_NOUNS = {
+    "name": "person city country nation town place planet friend capital street".split(),
+    "word": "word term noun verb".split(),
+    "phrase": "title name film product company team".split(),
+    "integer": "number count quantity amount integer total n".split(),
+    "number": "amount length weight price value distance mass".split(),
+    "date": "date day start deadline birthday begin end when".split(),
+    "year": ["year"],
+    "time": "time clock hour moment".split(),
+    "code": "code text formula sequence expression identifier string".split(),
+}
+
+
+def spoken(rng: Random, kind: str, drawn: str | int | float) -> str:
+    """A value as it stands in a question: a word out of a few may have another ending or a capital."""
+    if "|" not in kind or rng.random() < 0.5:
+        return str(drawn)
+    return rng.choice((f"{drawn}s", str(drawn).capitalize(), f"{drawn}s".capitalize()))
 
 
 def _case(rng: Random, word: str) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from lib.search.state import FunctionSchema
-from lib.worlds.ideas import Idea, attributes, inflect, make_ideas, some_keywords, wording
+from lib.worlds.ideas import Idea, attributes, inflect, keyword_halves, make_ideas, wording
 from lib.worlds.lexicon import KINDS, pseudo_word, words
 from lib.worlds.questions import pick
 
@@ -143,16 +144,17 @@ def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool, plain: float) 
         others = " and ".join(extra for extra, _ in extras)
         description = description.rstrip(".") + rng.choice((", with its {}.", ", and also {}.", " and {}.", ", {}")).format(others)
     parameters = _parameter_names(rng, idea, held_out)
-    properties = {p: {"type": _json_type(kind)} for p, (_, kind) in zip(parameters, idea.slots, strict=True)}
+    properties = {p: _json_type(kind) for p, (_, kind) in zip(parameters, idea.slots, strict=True)}
     if rng.random() < 0.25:
         properties.setdefault(rng.choice(words()), {"type": rng.choice(("string", "number", "integer", "boolean"))})
-    can_be_told_apart = all(thing in p for p, (thing, _) in zip(parameters, idea.slots, strict=True))
+    things = [thing for thing, _ in idea.slots]
+    can_be_told_apart = len(set(things)) == len(things) and all(thing in p for p, thing in zip(parameters, things, strict=True))
     if can_be_told_apart and rng.random() < 0.5:  # else the order alone tells which parameter takes which value
         properties = dict(rng.sample(list(properties.items()), len(properties)))
     schema = {"type": "object", "properties": properties, "required": list(parameters)}
     name = _api_name(rng, idea, word, tool, held_out, plain)
-    thing = idea.slots[0][0]
-    key = rng.choice((*[word.replace(" ", "_")] * 2, "result", "value", "answer", rng.choice(words()), f"{thing}_{word}".replace(" ", "_")))
+    plain_word = word.replace(" ", "_")
+    key = rng.choice((plain_word, plain_word, "result", "value", "answer", rng.choice(words()), f"{things[0]}_{plain_word}"))
     return WorldApi({"name": name, "description": description, "parameters": schema}, idea, parameters, key, word, extras)
 
 
@@ -160,10 +162,8 @@ def _description(rng: Random, idea: Idea, word: str, held_out: bool) -> str:
     things = [thing for thing, _ in idea.slots]
     fields = {"a": word, "t": things[0], "u": things[-1], "A": word.capitalize(), "T": things[0].capitalize()}
     if idea.keywords and rng.random() < 0.5:
-        chosen = some_keywords(rng, idea)
-        cut = rng.randint(1, len(chosen) - 1)
-        halves = {"k": " ".join(chosen[:cut]), "l": " ".join(chosen[cut:])}
-        halves |= {"K": halves["k"].capitalize(), "p": rng.choice(("of", "for", "in", "by", "with", "at", "from"))}
+        first, rest = keyword_halves(rng, idea)
+        halves = {"k": first, "l": rest, "K": first.capitalize(), "p": rng.choice(("of", "for", "in", "by", "with", "at", "from"))}
         return pick(rng, SCATTERED_DOCUMENTS, held_out).format(**fields, **halves) + ("" if len(things) == 1 else f" Needs its {things[1]}.")
     description = pick(rng, DOCUMENT_ONE if len(things) == 1 else DOCUMENT_TWO, held_out).format(**fields)
     if len(idea.wordings) > 1 and rng.random() < 0.45:
@@ -188,10 +188,13 @@ def _parameter_names(rng: Random, idea: Idea, held_out: bool) -> tuple[str, ...]
         if rng.random() < 0.45:  # any word may name a parameter: the document has to be read
             name = rng.choice(("{r}", "{r}_{s}", "{t}_{r}", "{r}_{t}")).format(t=thing, r=rng.choice(words()), s=pseudo_word(rng, 1))
         else:
-            name = pick(rng, PARAMETER_NAMES, held_out).format(t=thing if rng.random() < 0.7 else kind)
+            name = pick(rng, PARAMETER_NAMES, held_out).format(t=thing if "|" in kind or rng.random() < 0.7 else kind)
         names.append(name if name not in names else f"{name}_{index + 1}")
     return tuple(names)
 
 
-def _json_type(kind: str) -> str:
-    return {"integer": "integer", "number": "number"}.get(kind, "string")
+def _json_type(kind: str) -> dict[str, Any]:
+    """JSON Schema of one parameter."""
+    if "|" in kind:
+        return {"type": "string", "enum": kind.split("|")}
+    return {"type": {"integer": "integer", "year": "integer", "number": "number"}.get(kind, "string")}

@@ -1,0 +1,86 @@
+"""Rows that practise one skill each, much of it in few tokens: copying, finding a value by its key, choosing a function.
+
+Whole conversations teach these slowly: one in a hundred of their tokens says whether a value was copied right.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from lib.chat import Chat
+from lib.hub.documents import FINISH_SCHEMA
+from lib.search.state import State, Step
+from lib.toolcall import compact_json
+from lib.worlds.asking import ask
+from lib.worlds.episode import Episode, arguments_text
+from lib.worlds.ideas import sample_values
+from lib.worlds.lexicon import KINDS, pseudo_word, spoken, value, words
+from lib.worlds.questions import word_query
+from lib.worlds.world import make_world
+
+MOST_SHOWN = 14  # records of a look-up row
+
+
+def drill_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, plain: float = 0.0) -> Episode:
+    """A world and single questions, each answered by its first call alone: choosing and copying, and nothing else."""
+    world = make_world(rng, num_functions=num_functions, plain=plain)
+    functions = (*(api.function for api in world.apis), FINISH_SCHEMA)
+    episode = Episode(chat)
+    for index in range(num_queries):
+        idea = rng.choice(world.ideas)
+        values = sample_values(rng, idea)
+        texts = tuple(spoken(rng, kind, v) for v, (_, kind) in zip(values, idea.slots, strict=True))
+        query = word_query(rng, [ask(rng, idea, texts, held_out=False)], held_out=False)
+        episode.add(chat.head_ids(State(query, functions)) if index == 0 else chat.user_ids(query))
+        api = rng.choice(world.serving(idea))
+        episode.add(chat.generation_ids)
+        episode.add(chat.step_ids(Step("", api.function["name"], arguments_text(rng, api, values))), trained=True)
+    return episode
+
+
+def copy_row(rng: Random, chat: Chat, *, length: int) -> Episode:
+    """Random tokens and the same again: on such rows a model learns to copy early."""
+    size = chat.tokenizer.vocab_size
+    tokens = [rng.randrange(10, size) for _ in range(length)]
+    episode = Episode(chat)
+    episode.add([*chat.user_ids(""), *tokens, *chat.generation_ids])
+    episode.add(tokens, trained=True)
+    return episode
+
+
+def lookup_row(rng: Random, chat: Chat, *, num_shown: int, num_asked: int) -> Episode:
+    """Keys with values, and calls that write some of them again: values that look alike have to be kept apart sign by sign."""
+    records = _records(rng, num_shown)
+    text = compact_json(records) if rng.random() < 0.5 else _lines(rng, records)
+    name = rng.choice(words())
+    episode = Episode(chat)
+    for index in range(num_asked):
+        keys = rng.sample(list(records), min(len(records), rng.choice((1, 1, 2, 3))))
+        wish = " and ".join(keys) if rng.random() < 0.5 else " ".join(keys)
+        episode.add(chat.user_ids(f"{text} {wish}" if index == 0 else wish))
+        episode.add(chat.generation_ids)
+        episode.add(chat.step_ids(Step("", name, compact_json({key: records[key] for key in keys}))), trained=True)
+    return episode
+
+
+def _records(rng: Random, count: int) -> dict[str, Any]:
+    """Keys of one or two words, some shared; values of few kinds, so that many begin alike."""
+    shared = [rng.choice(words()) for _ in range(3)]
+    kinds = rng.sample(KINDS, rng.choice((1, 2, 3)))
+    alphabet = rng.sample("0123456789ABCDEFGHXYabcdefx-+/:,.", rng.choice((2, 3, 6)))
+    records: dict[str, Any] = {}
+    while len(records) < count:
+        word = rng.choice(words()) if rng.random() < 0.6 else pseudo_word(rng, 2)
+        key = word if rng.random() < 0.6 else "_".join(rng.sample((word, rng.choice(shared)), 2))
+        if rng.random() < 0.3:
+            records[key] = "".join(rng.choice(alphabet) for _ in range(rng.randint(3, 16)))
+        else:
+            records[key] = value(rng, rng.choice(kinds))
+    return records
+
+
+def _lines(rng: Random, records: dict[str, Any]) -> str:
+    """The records as text: all in the same manner."""
+    between, end = rng.choice((" ", ": ", " is ", " = ", " of ")), rng.choice((", ", "; ", ". ", "\n", " and "))
+    return end.join(f"{key}{between}{text}" for key, text in records.items())
