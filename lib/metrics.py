@@ -32,6 +32,8 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
+    # every stage
+    "stage/peak_memory": Metric("largest resident memory of the stage's process", "GB", "lower"),
     # 00_base_model
     "base/loss": Metric("training loss, mean over the tokens trained on", "nats/token", "lower"),
     "base/tokens": Metric("tokens seen so far, padding left out", "tokens", "neutral"),
@@ -148,7 +150,7 @@ def describe(name: str) -> Metric:
 
 def stage_keys(stage: str) -> list[str]:
     """The METRICS keys that a run of the stage must have logged."""
-    return [key for key in METRICS if STAGE_OF[key.partition("/")[0]] == stage]
+    return [key for key in METRICS if STAGE_OF.get(key.partition("/")[0]) == stage]
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import resource
 import subprocess
 from importlib.metadata import distributions
 from pathlib import Path
@@ -50,6 +51,12 @@ def environment() -> dict[str, object]:
         "cores": os.cpu_count() or 0,
         "packages": dict(sorted((found.name, found.version) for found in distributions())),
     }
+
+
+def peak_memory() -> float:
+    """Largest resident memory of this process so far, GB (10^9 bytes)."""
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest * (1 if platform.system() == "Darwin" else 1024) / 1e9   # macOS counts bytes, Linux KiB
 
 
 def _cpu_model() -> str:

@@ -27,8 +27,8 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric as Point
 
 from lib.metrics import METRICS, Metric, describe, metric_key  # noqa: F401
-from lib.params import StageParams
-from lib.provenance import environment, git_state, path_digest
+from lib.params import PARAMS, StageParams
+from lib.provenance import environment, git_state, path_digest, peak_memory
 from lib.runs import (  # noqa: F401
     PIPELINE, Status, ancestor, create_run, curve, end_run, find_source, finished_run, finished_runs, keep_file, latest_run,
     load_model, model_uri, product_names, product_path, role_runs, run_metrics, run_params, run_tags, set_run_tag,
@@ -89,6 +89,8 @@ def finish(run: Run, status: Status = "FINISHED") -> None:
     active = mlflow.active_run()
     if active is None or active.info.run_id != run.run_id:
         raise ValueError(f"run {run.run_id} ({run.stage}) is not the open one. Run the set-up cell again.")
+    if run.stage in PARAMS:   # not the pipeline, which leaves the work to its stages
+        log_metrics({"stage/peak_memory": peak_memory()})
     mlflow.end_run(status)
     shutil.rmtree(store_folder() / "work" / run.run_id, ignore_errors=True)   # not every run has one
 

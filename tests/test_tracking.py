@@ -75,6 +75,10 @@ def test_a_run_is_finished_by_finish_and_failed_by_an_error():
     assert stored(finished("life")).info.status == "FINISHED"
 
 
+def test_a_finished_stage_says_how_much_memory_it_took():
+    assert 0.05 < tracking.run_metrics(finished("memory"))["stage/peak_memory"] < 64   # GB
+
+
 def test_running_the_set_up_cell_twice_closes_the_first_run():
     first = tracking.start("01_preference_data", params_of("twice"))
     second = tracking.start("01_preference_data", params_of("twice"))
@@ -129,7 +133,7 @@ def test_a_name_outside_the_glossary_is_not_logged(name: str):
             tracking.log_metrics({name: 1.0})
         with pytest.raises(ValueError, match="is not in METRICS"):
             tracking.log_batch_curve(name, [1.0])
-    assert tracking.run_metrics(run.run_id) == {}
+    assert set(tracking.run_metrics(run.run_id)) == {"stage/peak_memory"}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -137,7 +141,7 @@ def test_a_number_that_is_none_is_not_logged(value: float):
     with tracking.open_run("02_curriculum_sft", params_of("nan", "02_curriculum_sft")) as run:
         with pytest.raises(ValueError, match=f"metric 'sft/loss' is {value}"):
             tracking.log_metrics({"sft/rows": 1, "sft/loss": value})
-    assert tracking.run_metrics(run.run_id) == {}
+    assert set(tracking.run_metrics(run.run_id)) == {"stage/peak_memory"}
 
 
 def test_a_curve_comes_back_point_by_point():
@@ -152,7 +156,7 @@ def test_a_curve_comes_back_point_by_point():
 
 
 def test_every_metric_belongs_to_a_stage_and_says_all_it_must():
-    assert {key.partition("/")[0] for key in tracking.METRICS} == set(STAGE_OF)
+    assert {key.partition("/")[0] for key in tracking.METRICS} == {*STAGE_OF, "stage"}
     assert set(STAGE_OF.values()) <= set(PARAMS)
     for key, metric in tracking.METRICS.items():
         assert metric.meaning and metric.unit and metric.better in ("higher", "lower", "neutral"), key
