@@ -94,7 +94,7 @@ class CurriculumSftParams(StageParams):
 
     base_model: Text = "assets/base"     # folder from the repository root, or a model's name on a hub
     order: Literal["mixed", "easy_to_hard", "hard_to_easy"] = "mixed"
-    num_trees: CountOrAll = 0            # trees whose success paths are used; 0 uses all
+    num_trees: CountOrAll = 1200         # trees whose success paths are used; 0 uses all
     epochs: Count = 2
     batch_size: Count = 4                # rows a step
     learning_rate: LearningRate = 0.001
@@ -107,7 +107,7 @@ class TreeDpoParams(StageParams):
     """03_tree_dpo: preference training on step pairs."""
 
     beta: Positive = 0.3                 # pull to the reference, no unit
-    learning_rate: LearningRate = 0.0002
+    learning_rate: LearningRate = 0.0001
     epochs: Count = 1
     batch_size: Count = 8                # pairs a step
     lora_rank: LoraRank = 0              # 0 trains all weights
