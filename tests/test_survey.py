@@ -43,7 +43,8 @@ def test_a_survey_counts_what_the_trees_hold():
     found = survey([winning(), lost()])
     assert found.metrics() == {
         "data/num_trees": 2, "data/wins": 1, "data/win_rate": 0.5, "data/success_steps_mean": 2.0, "data/step_pairs": 2,
-        "data/trees_with_step_pairs": 1, "data/path_pairs": 2, "data/outcome_pairs": 0, "data/give_up_pairs": 0, "data/rejected_healthy_share": 0.5, "data/same_call_share": 0.0}
+        "data/trees_with_step_pairs": 1, "data/path_pairs": 2, "data/outcome_pairs": 0, "data/give_up_pairs": 0,
+        "data/rejected_healthy_share": 0.5, "data/same_call_share": 0.0}
     assert (found.rejected_codes, found.depths) == ([Code.MESSAGE_ERROR, Code.OK], [0, 1])
 
 
