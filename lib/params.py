@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from lib.trees.pairs import PAIR_KINDS
+
 Seed = Annotated[int, Field(ge=0, lt=2**32)]            # what NumPy and torch both accept
 Count = Annotated[int, Field(ge=1)]
 CountOrAll = Annotated[int, Field(ge=0)]                # 0: no limit
@@ -41,7 +43,7 @@ def some_of(*allowed: str) -> AfterValidator:
 
 Roles = Annotated[str, some_of("base", "sft", "sft_chosen", "tree_dpo", "mcts_dpo", "expert")]
 Searches = Annotated[str, some_of("dfsdt", "cot")]
-PairKinds = Annotated[str, some_of("step", "outcome", "give_up")]
+PairKinds = Annotated[str, some_of(*PAIR_KINDS)]
 
 
 class StageParams(BaseModel):

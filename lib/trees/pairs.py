@@ -18,7 +18,7 @@ from lib.trees.record import Tree
 from lib.trees.steps import Edge, Path, call_key, edges_from, paths, state_at, success_edges
 
 PAIR_KINDS = ("step", "outcome", "give_up")
-SPOILT = frozenset({Code.NO_SUCH_FUNCTION, Code.BAD_FINISH, Code.MESSAGE_ERROR})  # codes that speak of the call, not of the API
+SPOILT = frozenset({Code.NO_SUCH_FUNCTION, Code.BAD_FINISH, Code.MESSAGE_ERROR})  # of the call, not the API (a message error: mostly)
 
 
 @dataclass(frozen=True)
