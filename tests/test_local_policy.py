@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from lib.chat import Chat
-from lib.policy import local
 from lib.policy.local import LocalPolicy, pick_tokens
 from lib.search.state import Observation, State, Step
 from lib.train.pretrain import new_model
@@ -64,17 +63,6 @@ def plain_logp(model, prompt, answer):
 
 def ids_of(steps):
     return [[step.token_ids for step in row] for row in steps]
-
-
-def test_how_many_prompts_are_read_at_once_changes_no_step(model, chat, monkeypatch):
-    states = [replace(RAGGED[4], query=f"And of Chad, number {index}?") for index in range(6)]
-    whole = sample(LocalPolicy(model, chat, max_new_tokens=12), states)
-    sizes = []
-    read = LocalPolicy._read_group
-    monkeypatch.setattr(LocalPolicy, "_read_group", lambda self, rows, *rest: sizes.append(len(rows)) or read(self, rows, *rest))
-    monkeypatch.setattr(local, "READ_TOKENS", 2 * max(len(chat.state_ids(state)) for state in states))
-    assert ids_of(sample(LocalPolicy(model, chat, max_new_tokens=12), states)) == ids_of(whole)
-    assert sizes == [2, 2, 2]
 
 
 def test_at_temperature_0_the_tokens_are_those_of_generate(model, chat):

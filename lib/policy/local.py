@@ -20,9 +20,6 @@ from lib.search.state import State, Step
 from lib.toolcall import parse_step
 
 
-READ_TOKENS = 8_192   # read at once, padding counted
-
-
 @dataclass
 class Row:
     """One continuation in the making."""
@@ -146,14 +143,12 @@ class LocalPolicy:
         return cache, self._read_groups(rows, cache)
 
     def _read_groups(self, rows: list[Row], cache: WorkCache) -> Tensor:
-        """Scores [rows, vocabulary] after each prompt; rows of like length are read together, as far as memory goes."""
+        """Scores [rows, vocabulary] after each prompt; rows of like length are read together."""
         scores, first = [], 0
         while first < len(rows):
             last = first + 1
             shortest = max(32, len(rows[first].ids) - rows[first].start)
-            while last < len(rows) and (length := len(rows[last].ids) - rows[last].start) <= 1.4 * shortest:
-                if (last + 1 - first) * length > READ_TOKENS:
-                    break
+            while last < len(rows) and len(rows[last].ids) - rows[last].start <= 1.4 * shortest:
                 last += 1
             scores.append(self._read_group(rows[first:last], slice(first, last), cache))
             first = last
