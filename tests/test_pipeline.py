@@ -104,7 +104,7 @@ def test_one_run_holds_the_pipeline_and_one_nested_run_each_stage(project: Proje
         executed = tracking.client().download_artifacts(run.info.run_id, f"notebook/{stage}.ipynb")
         assert Path(executed).read_text() == (store / "executed" / parent.info.run_id / f"{stage}.ipynb").read_text()
     assert sft.data.tags["source_run"] == sft.data.params["source_run"] == data.info.run_id
-    assert sft.data.metrics["sft/rows"] == 6   # 2 queries, 3 epochs
+    assert {**sft.data.metrics, "stage/peak_memory": 0} == {"sft/rows": 6.0, "stage/peak_memory": 0}   # 2 queries, 3 epochs
     assert f"{DATA}: finished (run {data.info.run_id})\n2 pairs\n" in capsys.readouterr().out
 
 
