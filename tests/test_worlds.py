@@ -24,7 +24,7 @@ from lib.train.pretrain import PretrainSettings, new_model, plainness, pretrain,
 from lib.worlds.asking import ASK_ONE, ASK_TWO, ask
 from lib.worlds.episode import make_goals, make_row, response
 from lib.worlds.practice import copy_row, drill_row, lookup_row
-from lib.worlds.ideas import MODIFIERS, Idea, attributes, sample_values, some_keywords
+from lib.worlds.ideas import MODIFIERS, NUM_OWN, Idea, attributes, sample_values, some_keywords
 from lib.worlds.lexicon import ATTRIBUTES
 from lib.worlds.play import WorldSession, make_task, measure_episodes, play_episodes
 from lib.worlds.questions import CLOSERS, OPENERS, QUERIES
@@ -128,9 +128,9 @@ def keyword_ideas(count: int) -> list[tuple[World, Idea]]:
 
 def test_any_two_choices_of_an_ideas_keywords_have_a_word_in_common():
     rng = Random(0)
-    ideas = keyword_ideas(100)
-    assert {len(idea.keywords) for _, idea in ideas} == {2, 3, 4}
-    for _, idea in ideas:
+    ideas = [idea for _, idea in keyword_ideas(100) if not idea.is_rich]
+    assert {len(idea.keywords) for idea in ideas} == {2, 3, 4}
+    for idea in ideas:
         first, second = (stems(" ".join(some_keywords(rng, idea))) for _ in range(2))
         assert first & second, (idea.keywords, first, second)
 
@@ -142,6 +142,23 @@ def test_a_question_about_keywords_shares_one_with_every_document_that_serves_it
         for api in world.serving(idea):
             told = stems(f"{api.function['name'].replace('_', ' ')} {api.function['description']}")
             assert stems(" ".join(idea.keywords)) & stems(text) & told, (text, api.function)
+
+
+def test_a_rich_idea_is_told_whole_by_its_documents_and_asked_for_by_a_few_words_one_of_them_its_own():
+    rng = Random(0)
+    rich = [(world, idea) for world, idea in keyword_ideas(100) if idea.is_rich]
+    assert len(rich) > 50 and {len(idea.slots) for _, idea in rich} == {1, 2, 3}
+    for world, idea in rich:
+        others = {word for other in world.ideas if other != idea for word in other.keywords}
+        chosen = stems(" ".join(some_keywords(rng, idea)))
+        assert len(chosen) <= 3 and chosen & stems(" ".join(idea.keywords[:NUM_OWN]))
+        for api in world.serving(idea):
+            longer = " ".join(word for word in idea.keywords if len(word) > 3)    # an ending may take a letter
+            assert stems(longer) <= stems(api.function["description"]), (idea.keywords, api.function)
+        values = tuple(map(str, sample_values(rng, idea)))
+        question = ask(rng, idea, values, held_out=False)
+        assert all(value in question for value in values), (values, question)
+        assert not set(idea.keywords[:NUM_OWN]) & others
 
 
 def test_parameters_change_places_only_where_their_names_tell_them_apart():

@@ -76,7 +76,7 @@ def rows(rng: Random, chat: Chat, progress: float, settings: PretrainSettings) -
         elif rng.random() < settings.lookup_share:
             yield lookup_row(rng, chat, num_shown=rng.randint(2, MOST_SHOWN), num_asked=rng.randint(2, 6))
         elif progress < 0.9 and rng.random() < settings.drill_share:
-            yield drill_row(rng, chat, num_functions=rng.randint(2, most_functions), num_queries=rng.randint(3, 7), plain=plain)
+            yield drill_row(rng, chat, num_functions=rng.randint(2, most_functions), num_queries=rng.randint(4, 12), plain=plain)
         else:
             size = {"num_functions": rng.randint(1, most_functions), "num_queries": rng.randint(1, most_queries)}
             yield make_row(rng, chat, **size, plain=plain)

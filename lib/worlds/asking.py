@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
-from lib.worlds.ideas import Idea, keyword_halves, wording
+from lib.worlds.ideas import Idea, keyword_halves, some_keywords, wording
 from lib.worlds.lexicon import CLAUSES, words
 from lib.worlds.questions import CHATTER_SHARE, chatter, pick
 
@@ -96,6 +97,11 @@ SCATTERED_TWO = (
 )  # fmt: skip
 
 
+# What stands between the words of a rich idea's question.
+BETWEEN = (" ", " ", " ", " {p} ", " {p} ", " the ", " {p} the ", " {d} ", " and ", " or ", " is ", " a ", " that ", " it ", " its ")
+BEFORE = ("the ", "the ", "the ", "what ", "which ", "how many ", "how ", "how long ", "{p} which ", "{p} what ", "whatever ", "when ", "who ", "")
+
+
 def ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) -> str:
     """A wording of the question for an idea, the values as they stand in the text; words that mean nothing may stand around them."""
     thing = idea.slots[0][0]
@@ -103,6 +109,8 @@ def ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) -> 
 
 
 def _ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) -> str:
+    if idea.is_rich:
+        return _interleaved(rng, idea, values)
     named = [_named(rng, text, noun) for text, (noun, _) in zip(values, idea.slots, strict=True)]
     fields = {"t": idea.slots[0][0], "u": idea.slots[-1][0], "v": named[0], "w": named[-1]} | _fillers(rng)
     one = len(values) == 1
@@ -118,6 +126,26 @@ def _ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) ->
     if not held_out and rng.random() < FREE_SHARE:
         return rng.choice(FREE_ONE if one else FREE_TWO).format(**fields)
     return pick(rng, ASK_ONE if one else ASK_TWO, held_out).format(**fields)
+
+
+def _interleaved(rng: Random, idea: Idea, values: tuple[str, ...]) -> str:
+    """Some of the keywords and all values, in any order of the words; the values in their own, unless each has its noun beside it."""
+    are_named = len(values) > 1 and rng.random() < 0.6
+    texts = [f"{noun} {text}" if are_named else _named(rng, text, noun) for text, (noun, _) in zip(values, idea.slots, strict=True)]
+    if are_named and len({noun for noun, _ in idea.slots}) == len(texts) and rng.random() < 0.4:
+        rng.shuffle(texts)
+    pieces = some_keywords(rng, idea)
+    places = sorted(rng.randint(0, len(pieces)) for _ in texts)
+    for number, (place, text) in enumerate(zip(places, texts, strict=True)):
+        pieces.insert(place + number, text)
+    said = rng.choice(BEFORE) + pieces[0] + "".join(rng.choice(BETWEEN) + piece for piece in pieces[1:])
+    return _filled(rng, said)
+
+
+def _filled(rng: Random, text: str) -> str:
+    """Every gap {p} or {d} filled on its own."""
+    parts = re.split(r"(\{[pd]\})", text)
+    return "".join(_fillers(rng)[part[1]] if part in ("{p}", "{d}") else part for part in parts)
 
 
 def _named(rng: Random, text: str, noun: str) -> str:

@@ -2,7 +2,8 @@
 
 An idea of synonyms is one attribute under several names. An idea of keywords is a handful of words of which a document, a name and a
 question each take most, in any order and form: what they share is all that tells which function serves which question, so that a
-model has to compare the question with every document and cannot learn the names of functions by heart.
+model has to compare the question with every document and cannot learn the names of functions by heart. Of a rich idea, one of many
+keywords, a document tells all and a question takes a few.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ MODIFIERS = tuple(
     "private common rare inner outer upper lower left right full short coming previous regular maximum spare double".split()
 )
 KEYWORD_SHARE = 0.55  # of the ideas of a world that is not plain
+RICH_SHARE = 0.6  # of the ideas of keywords
+RICH_SIZES = (5, 6, 7, 8)  # keywords of a rich idea
+NUM_OWN = 3  # the first keywords of a rich idea, which no other idea of its world borrows
 TWO_SLOTS_SHARE = 0.45
+THIRD_SLOT_SHARE = 0.3  # of the rich ideas with two slots
 OPTION_SHARE = 0.1  # of the slots of a world that is not plain: one of a few words, which the document lists
 TYPED_SHARE = 0.5  # of the other slots: the noun tells the kind of value
 
@@ -31,7 +36,12 @@ class Idea:
     wordings: tuple[str, ...]  # the attribute's synonyms; of keywords, all in one
     slots: Slots
     output: str  # kind of value (lib.worlds.lexicon.value)
-    keywords: tuple[str, ...] = ()  # two to four, where the idea is one of keywords
+    keywords: tuple[str, ...] = ()  # two to four, where the idea is one of keywords; more where it is rich
+
+    @property
+    def is_rich(self) -> bool:
+        """True where a document tells many words, of which a question takes a few."""
+        return len(self.keywords) >= RICH_SIZES[0]
 
 
 def make_ideas(rng: Random, count: int, held_out: bool, plain: float) -> list[Idea]:
@@ -49,7 +59,8 @@ def make_ideas(rng: Random, count: int, held_out: bool, plain: float) -> list[Id
         if rng.random() < plain:
             wordings = (_invented_attribute(rng) if rng.random() < 0.6 else rng.choice(attributes(held_out)))[:1]
         elif rng.random() < KEYWORD_SHARE:
-            keywords = _keywords(rng, [word for idea in ideas.values() for word in idea.keywords])
+            earlier = [word for idea in ideas.values() for word in idea.keywords[NUM_OWN if idea.is_rich else 0 :]]
+            keywords = _rich_keywords(rng, earlier) if rng.random() < RICH_SHARE else _keywords(rng, earlier)
             wordings = (" ".join(keywords),)
         else:
             wordings = _invented_attribute(rng) if invented or rng.random() < 0.2 else rng.choice(attributes(held_out))
@@ -58,6 +69,8 @@ def make_ideas(rng: Random, count: int, held_out: bool, plain: float) -> list[Id
         slots = [_slot(rng, rng.choice(things) if rng.random() < 0.85 else _thing(rng), plain)]
         if rng.random() < TWO_SLOTS_SHARE * (1 - plain):
             slots.append(_slot(rng, _thing(rng), plain))
+            if len(keywords) >= RICH_SIZES[0] and rng.random() < THIRD_SLOT_SHARE:
+                slots.append(_slot(rng, _thing(rng), plain))
         key = (wordings, tuple(thing for thing, _ in slots))
         ideas.setdefault(key, Idea(wordings, tuple(slots), rng.choice(KINDS), keywords))
     return list(ideas.values())
@@ -86,7 +99,12 @@ def wording(rng: Random, idea: Idea) -> str:
 
 
 def some_keywords(rng: Random, idea: Idea) -> list[str]:
-    """All of an idea's keywords or all but one of more than two: any two such choices have a word in common."""
+    """All of an idea's keywords or all but one of more than two: any two such choices have a word in common. Of a rich idea one to
+    three, one of its own among them."""
+    if idea.is_rich:
+        own, *others = rng.sample(idea.keywords[:NUM_OWN], 1) + rng.sample(idea.keywords, rng.choice((1, 1, 2)))
+        chosen = list(dict.fromkeys((own, *others)))
+        return [inflect(rng, word) for word in rng.sample(chosen, len(chosen))]
     count = len(idea.keywords)
     left_out = rng.randrange(count) if count > 2 and rng.random() < 0.5 else count
     chosen = [inflect(rng, word) for index, word in enumerate(idea.keywords) if index != left_out]
@@ -98,7 +116,7 @@ def some_keywords(rng: Random, idea: Idea) -> list[str]:
 def keyword_halves(rng: Random, idea: Idea) -> tuple[str, str]:
     """Keywords to stand apart in a text: the first few, and the rest."""
     chosen = some_keywords(rng, idea)
-    cut = rng.randint(1, len(chosen) - 1)
+    cut = rng.randint(1, max(1, len(chosen) - 1))
     return " ".join(chosen[:cut]), " ".join(chosen[cut:])
 
 
@@ -125,6 +143,18 @@ def _keywords(rng: Random, earlier: list[str]) -> tuple[str, ...]:
     if earlier and rng.random() < 0.4:
         chosen[rng.randrange(len(chosen))] = rng.choice(earlier)
     return tuple(dict.fromkeys(chosen)) if len(set(chosen)) > 1 else (*chosen[:1], pseudo_word(rng, 2))
+
+
+def _rich_keywords(rng: Random, earlier: list[str]) -> tuple[str, ...]:
+    """Many words, the first NUM_OWN of them no other idea's; behind these up to two may be borrowed."""
+    chosen = dict.fromkeys(_any_word(rng) for _ in range(rng.choice(RICH_SIZES)))
+    while len(chosen) < RICH_SIZES[0]:
+        chosen[pseudo_word(rng, 2)] = None
+    own, others = list(chosen)[:NUM_OWN], list(chosen)[NUM_OWN:]
+    for index in range(min(len(others), 2)):
+        if earlier and rng.random() < 0.4:
+            others[index] = rng.choice(earlier)
+    return (*own, *others)
 
 
 def _any_word(rng: Random) -> str:

@@ -14,7 +14,7 @@ from lib.search.state import State, Step
 from lib.toolcall import compact_json
 from lib.worlds.asking import ask
 from lib.worlds.episode import Episode, arguments_text
-from lib.worlds.ideas import sample_values
+from lib.worlds.ideas import Idea, sample_values
 from lib.worlds.lexicon import KINDS, pseudo_word, spoken, value, words
 from lib.worlds.questions import word_query
 from lib.worlds.world import make_world
@@ -23,20 +23,25 @@ MOST_SHOWN = 14  # records of a look-up row
 
 
 def drill_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, plain: float = 0.0) -> Episode:
-    """A world and single questions, each answered by its first call alone: choosing and copying, and nothing else."""
+    """A world and queries of one or two questions, each answered by its first call alone: choosing and copying, and nothing else."""
     world = make_world(rng, num_functions=num_functions, plain=plain)
     functions = (*(api.function for api in world.apis), FINISH_SCHEMA)
     episode = Episode(chat)
     for index in range(num_queries):
-        idea = rng.choice(world.ideas)
-        values = sample_values(rng, idea)
-        texts = tuple(spoken(rng, kind, v) for v, (_, kind) in zip(values, idea.slots, strict=True))
-        query = word_query(rng, [ask(rng, idea, texts, held_out=False)], held_out=False)
+        asked = [rng.choice(world.ideas) for _ in range(rng.choice((1, 1, 2)))]
+        drawn = [sample_values(rng, idea) for idea in asked]
+        idea, values = asked[0], drawn[0]
+        query = word_query(rng, [_asked(rng, *one) for one in zip(asked, drawn, strict=True)], held_out=False)
         episode.add(chat.head_ids(State(query, functions)) if index == 0 else chat.user_ids(query))
         api = rng.choice(world.serving(idea))
         episode.add(chat.generation_ids)
         episode.add(chat.step_ids(Step("", api.function["name"], arguments_text(rng, api, values))), trained=True)
     return episode
+
+
+def _asked(rng: Random, idea: Idea, values: tuple[Any, ...]) -> str:
+    texts = tuple(spoken(rng, kind, v) for v, (_, kind) in zip(values, idea.slots, strict=True))
+    return ask(rng, idea, texts, held_out=False)
 
 
 def copy_row(rng: Random, chat: Chat, *, length: int) -> Episode:

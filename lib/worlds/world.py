@@ -56,6 +56,11 @@ SCATTERED_DOCUMENTS = (
     "{K} by {t}, {l}", "Which {k} a {t} has as {l}.", "Gives {l} and {k} of the {t} you name.", "Looks up what {k} {l} a {t}.",
     "For a {t}: {k} {l}", "Says how the {k} {p} a {t} is {l}.", "{T} to {k} {p} {l}", "Where the {k} of a {t} is {l}.",
 )  # fmt: skip
+# What stands between the words of a rich idea's document.
+LISTING = (
+    ", ", ", ", ", ", ": ", " and ", " or ", " of ", " in ", " by ", " with ", ", the ", ", its ", " (", ", how ", ", which ", " that ", " the ",
+    " for a ", ", as ", ". Also ", " it ", " ", " ", " ",
+)  # fmt: skip
 API_NAMES = (
     "{a}",
     "get_{a}",
@@ -160,6 +165,8 @@ def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool, plain: float) 
 
 def _description(rng: Random, idea: Idea, word: str, held_out: bool) -> str:
     things = [thing for thing, _ in idea.slots]
+    if idea.is_rich:
+        return _listing(rng, idea, things)
     fields = {"a": word, "t": things[0], "u": things[-1], "A": word.capitalize(), "T": things[0].capitalize()}
     if idea.keywords and rng.random() < 0.5:
         first, rest = keyword_halves(rng, idea)
@@ -169,6 +176,19 @@ def _description(rng: Random, idea: Idea, word: str, held_out: bool) -> str:
     if len(idea.wordings) > 1 and rng.random() < 0.45:
         description = description.rstrip(".") + rng.choice((" ({}).", ", also called {}.", ", or {}.")).format(rng.choice(idea.wordings))
     return description
+
+
+def _listing(rng: Random, idea: Idea, things: list[str]) -> str:
+    """A document that tells all keywords of a rich idea, in an order of its own, and mostly its things in theirs."""
+    pieces = [inflect(rng, word) for word in rng.sample(idea.keywords, len(idea.keywords))]
+    if rng.random() < 0.75:
+        pieces.insert(rng.randint(1, len(pieces)), rng.choice(("of a {}", "for a {}", "by {}", "from {}")).format(" and ".join(things)))
+    text, is_open = pieces[0].capitalize(), False
+    for piece in pieces[1:]:
+        between = rng.choice(LISTING)
+        text += ("), " if is_open else between) + piece
+        is_open = between == " (" and not is_open
+    return text + (")" if is_open else "") + rng.choice((".", ".", ""))
 
 
 def _api_name(rng: Random, idea: Idea, word: str, tool: str, held_out: bool, plain: float) -> str:
