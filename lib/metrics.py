@@ -15,7 +15,7 @@ SCENARIOS = ("G1_instruction", "G1_tool", "G1_category", "G2_instruction", "G2_c
 SEARCHES = ("dfsdt", "cot")
 ROLES = ("base", "sft", "sft_chosen", "tree_dpo", "mcts_dpo", "expert")
 CONTRASTS = (("tree_dpo", "sft"), ("tree_dpo", "sft_chosen"), ("sft", "base"))   # the first is compared with the second
-MEASURES = ("checked_pass_rate", "pass_rate", "calls", "nodes")                  # what is compared
+MEASURES = ("checked_pass_rate", "checked_pass_rate_solvable", "pass_rate", "calls", "nodes")   # what is compared
 PLACES = {
     "scenario": (*SCENARIOS, "mean"),   # "mean": unweighted mean of the six scenarios
     "search": SEARCHES, "measure": MEASURES, "contrast": tuple(f"{first}-{second}" for first, second in CONTRASTS),
@@ -87,6 +87,9 @@ METRICS: dict[str, Metric] = {
     "dpo/heldout_accuracy": Metric("held-out pairs with a positive margin", "share", "higher"),
     "dpo/reference_ranked_right": Metric(
         "training pairs whose chosen step is the likelier one before any is trained on", "share", "higher"),
+    "dpo/own_trees": Metric("trees in which the fine-tuned model's own mistakes were gathered", "trees", "neutral"),
+    "dpo/own_pairs": Metric("pairs cut from them", "pairs", "neutral"),
+    "dpo/leak_accuracy": Metric("held-out pairs told right by a probe that sees no prompt; chance is 0.5", "share", "lower"),
     "dpo/pairs": Metric("training pairs", "pairs", "neutral"),
     "dpo/pairs_set_aside": Metric("pairs left out: longer than max_length, or two sides that say the same", "pairs", "lower"),
     "dpo/seconds": Metric("wall time of the preference training", "s", "lower"),
@@ -95,6 +98,9 @@ METRICS: dict[str, Metric] = {
         "queries answered without an apology: ToolBench's first pass rate", "share", "higher"),
     "{scenario}/{search}/checked_pass_rate": Metric(
         "queries done right: the answer states the gold facts, or an unsolvable query was given up", "share", "higher"),
+    "{scenario}/{search}/checked_pass_rate_solvable": Metric(
+        "the same over the solvable queries: the answer states the gold facts", "share", "higher"),
+    "{scenario}/{search}/checked_pass_rate_unsolvable": Metric("the same over the unsolvable queries: given up", "share", "higher"),
     "{scenario}/{search}/finish_rate": Metric("queries that end in a final answer of any kind", "share", "higher"),
     "{scenario}/{search}/gave_up_rate": Metric("queries without an answer, where the model said so", "share", "neutral"),
     "{scenario}/{search}/calls": Metric("messages asked of the model in a search, mean over queries", "calls", "lower"),

@@ -19,9 +19,9 @@ from lib.search.dfsdt import dfsdt
 from lib.search.diversity import diversity_message
 from lib.search.finish import answer_text, finish
 from lib.search.growth import question_seed
-from lib.search.state import Code, Observation, State, Step
+from lib.search.state import FINISH, Code, Observation, State, Step
 from lib.trees.record import ACTION, ACTION_INPUT, THOUGHT, Node, Tree
-from lib.trees.steps import edges_from
+from lib.trees.steps import edges_from, paths
 
 FUNCTIONS = tuple({"name": name, "description": "", "parameters": {}} for name in ("a", "b", "Finish"))
 ANSWER_TEXT = '{"return_type": "give_answer", "final_answer": "42"}'
@@ -100,6 +100,16 @@ def test_an_answer_ends_the_search_at_once():
     assert (tree.win, tree.query_count, tree.finish_type, tree.final_answer) == (True, 2, "give_answer", ANSWER_TEXT)
     assert (tree.query_id, tree.method, tree.query) == ("7", "DFS_woFilter_w2", "What is it?")
     assert tools.calls == ["a(1)"]  # Finish is no call of the environment
+
+
+def test_an_answer_that_does_not_pass_the_review_is_sent_back_and_the_search_goes_on():
+    guess = Step(name=FINISH, arguments='{"return_type":"give_answer","final_answer":"no idea"}')
+    script = {(): [guess], (spell(guess),): [ANSWER]}
+    tree, policy, _ = grow(script, review=lambda answer: answer in ANSWER_TEXT)
+    assert [edge.code for path in paths(tree) for edge in path[-1:]] == [Code.BAD_FINISH, Code.FINAL_ANSWER]
+    assert "sent back" in policy.states[1].turns[0][1].text and tree.final_answer == ANSWER_TEXT
+    tree, *_ = grow({(): [guess]})
+    assert tree.win, "without a review every answer ends the search"
 
 
 def test_a_give_up_goes_back_two_levels_and_abandons_the_siblings_of_its_parent_state():

@@ -1,8 +1,8 @@
 """From scored episodes to figures: means, intervals and paired differences, by scenario and over all of them.
 
 Metrics are named `{scenario}/{search}/{metric}`; the scenario `mean` is the unweighted mean of the scenarios' means, as in the
-papers' "Avg" columns. Metrics of finished episodes (`calls_finished`, `nodes_finished`, `success_steps`) leave out episodes
-without an answer, and scenarios in which there is none.
+papers' "Avg" columns. Metrics of some episodes leave out the others, and scenarios in which there is none: of those with an answer
+(`calls_finished`, `nodes_finished`, `success_steps`), of solvable and of unsolvable queries (`checked_pass_rate_solvable`, ...).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from lib.evaluate.statistics import Groups, Interval, PairedDifference, bootstra
 MEASURES: dict[str, Callable[[EpisodeScore], float | None]] = {  # None: the metric does not apply to this episode
     "pass_rate": lambda episode: episode.pass_rate,
     "checked_pass_rate": lambda episode: episode.checked_pass_rate,
+    "checked_pass_rate_solvable": lambda episode: episode.checked_pass_rate if episode.solvable else None,
+    "checked_pass_rate_unsolvable": lambda episode: None if episode.solvable else episode.checked_pass_rate,
     "finish_rate": lambda episode: int(episode.finished),
     "gave_up_rate": lambda episode: int(episode.gave_up),
     "calls": lambda episode: episode.calls,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tqdm.auto import tqdm
 
+from lib.evaluate.facts import states_all
 from lib.hub.queries import Query
 from lib.hub.registry import Hub
 from lib.hub.session import Session
@@ -17,11 +18,17 @@ from lib.search.state import Policy, State, Step
 from lib.trees.record import Tree
 
 
+# The tempter takes every first step: where it errs, its step stays in the tree as a failed branch and the expert takes the right one.
+# To be searched with a beam of 3 or more: a sibling for the mistake, and another where the expert then meets a dead API.
+OWN_MISTAKES = Conduct(mistake_rate=1.0, second_mistake_rate=0.0, recovery_rate=0.0, tempter_share=1.0)
+
+
 def annotate(
     hub: Hub, queries: Sequence[Query], conduct: Conduct, *, max_depth: int, beam: int, max_queries: int, seed: int,
     tempter: Policy | None = None, concurrency: int = 64, max_failures: int = 0,
 ) -> Run[Tree]:
-    """One tree for each query, in order; the same for the same seed."""
+    """One tree for each query, in order; the same for the same seed. An answer that lacks a fact, which only a tempter gives, is
+    sent back."""
 
     def search(index: int, query: Query) -> Search[Tree]:
         async def run(policy: Policy) -> Tree:
@@ -29,7 +36,7 @@ def annotate(
             return await dfsdt(
                 query.text, expert, Session(hub, query), tree_id=f"{query.query_id}_DFS_woFilter_w{beam}",
                 seed=seed * 1_000_003 + index, max_depth=max_depth, beam=beam, max_queries=max_queries,
-                query_id=query.query_id, scenario=query.scenario,
+                query_id=query.query_id, scenario=query.scenario, review=lambda answer: states_all(answer, query.facts),
             )
         return run
 

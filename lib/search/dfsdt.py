@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lib.search.diversity import Diversity, diversity_message
@@ -38,17 +39,18 @@ class Rules:
 async def dfsdt(
     query: str, policy: Policy, environment: Environment, *, tree_id: str, seed: int, max_depth: int = 12, beam: int = 2,
     max_queries: int = 200, num_answers: int = 1, diversity: Diversity | None = diversity_message, query_id: str = "",
-    scenario: str = "", system: str = "",
+    scenario: str = "", system: str = "", review: Callable[[str], bool] | None = None,
 ) -> Tree:
     """The tree that DFSDT grows for one query.
 
     Args:
         seed: at least 0; give every query its own.
         query_id: "" takes `tree_id` without its method, as in ToolBench's file names.
+        review: ours; False for a final answer that must not end the search. It is sent back (BAD_FINISH) and the search goes on.
     Source: Qin et al. 2023, arXiv:2307.16789, with the limits of ToolBench's DFS_woFilter_w2 as defaults. The seed and the
     wording of the diversity message are ours, and a step without thought text has no Thought node.
     """
-    growth = begin(query, policy, environment, seed=seed, system=system)
+    growth = begin(query, policy, environment, seed=seed, system=system, review=review)
     await visit(growth.root, growth.start, growth, Rules(max_depth, beam, max_queries, num_answers, diversity))
     mark_finished(growth.root)
     limits = {"single_chain_max_step": max_depth, "tree_beam_size": beam, "max_query_count": max_queries, "answer": num_answers}

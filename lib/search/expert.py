@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from lib.evaluate.facts import states_all
 from lib.hub.failures import TRANSIENT
 from lib.hub.plans import arguments_for, find_fact
 from lib.hub.query_record import PlanStep, Query
 from lib.hub.registry import Hub
-from lib.search.finish import GIVE_ANSWER, GIVE_UP
+from lib.search.finish import GIVE_ANSWER, GIVE_UP, answer_in, parse_finish
 from lib.search.state import FINISH, Code, Policy, State, Step
 from lib.toolcall import compact_json
 
@@ -36,7 +37,7 @@ class Conduct:
 
     mistake_rate: float = 0.3  # chance of a mistake at a state without children, where one fits
     second_mistake_rate: float = 0.1  # the same where an earlier child failed
-    recovery_rate: float = 0.5  # chance to go on in the same path after a step that led nowhere
+    recovery_rate: float = 0.5  # chance to go on in the same path after an error; after an answer to no question it never does
     thought_rate: float = 0.6  # share of messages with a thought
     tempter_share: float = 0.0  # share of mistakes that are the tempter's own samples
     invention_rate: float = 0.1  # share of scripted mistakes that invent a name or a parameter; the others are near misses
@@ -51,6 +52,7 @@ class Progress:
     dead: dict[str, str] = field(default_factory=dict)  # functions that failed for good -> arguments of the last call
     retry: Step | None = None  # last call, where it was turned away for now
     is_lost: bool = False  # the last step led nowhere
+    is_led_astray: bool = False  # and was answered well: a call that nobody asked for
 
 
 class Expert:
@@ -73,7 +75,7 @@ class Expert:
         progress = read_progress(self.hub, self.query, state)
         self._seen_dead |= set(progress.dead)
         rate = self.conduct.second_mistake_rate if state.diversity else self.conduct.mistake_rate
-        if progress.is_lost and not state.diversity and rng.random() > self.conduct.recovery_rate:
+        if progress.is_lost and not state.diversity and (progress.is_led_astray or rng.random() > self.conduct.recovery_rate):
             return self._give_up(rng)
         if rng.random() < rate and (step := await self._mistake(rng, state, progress, seed)):
             return step
@@ -108,7 +110,7 @@ class Expert:
         """A wrong next step; None where the tempter was right, or nothing fits."""
         if self.tempter and rng.random() < self.conduct.tempter_share:
             [[step]] = await self.tempter.sample([state], 1, seeds=[seed])
-            if step.is_call and step.name != FINISH:
+            if not step.failed and not is_give_up(step):
                 return None if is_right(self.hub, self.query, progress, step) else step
         missing = [index for index in range(len(self.query.plan)) if index not in progress.done]
         if not missing:
@@ -150,6 +152,7 @@ def read_progress(hub: Hub, query: Query, state: State) -> Progress:
         elif served is not None and code not in TRANSIENT_CODES:
             progress.dead[step.name] = step.arguments
         progress.is_lost = progress.retry is None and (code != Code.OK or served is None)
+        progress.is_led_astray = progress.is_lost and code == Code.OK
     return progress
 
 
@@ -162,9 +165,16 @@ def serves(hub: Hub, query: Query, step: Step) -> int | None:
 
 
 def is_right(hub: Hub, query: Query, progress: Progress, step: Step) -> bool:
-    """True where the step finds a missing fact and does not call what is known to be dead."""
+    """True where the step finds a missing fact and does not call what is known to be dead, or answers with all that was asked."""
+    if step.name == FINISH:
+        return states_all(answer_in(step.arguments), query.facts)
     served = serves(hub, query, step)
     return served is not None and served not in progress.done and step.name not in progress.dead
+
+
+def is_give_up(step: Step) -> bool:
+    """True where the step gives up. As a mistake it would end the search two levels higher and yield no pair."""
+    return step.name == FINISH and parse_finish(step.arguments).get("return_type") == GIVE_UP
 
 
 def same_arguments(first: str, second: str) -> bool:

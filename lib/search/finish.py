@@ -16,6 +16,7 @@ from lib.trees.record import Tree
 GIVE_ANSWER, GIVE_UP = "give_answer", "give_up_and_restart"
 
 ANSWERED = Observation('{"response":"successfully giving the final answer."}', Code.FINAL_ANSWER)
+SENT_BACK = Observation('{"error": "the answer was sent back: it does not tell all that was asked", "response": ""}', Code.BAD_FINISH)
 GAVE_UP = Observation('{"response":"chose to give up and restart"}', Code.GAVE_UP)
 NO_RETURN_TYPE = Observation('{"error": "Finish must have return_type", "response": ""}', Code.BAD_FINISH)
 NO_FINAL_ANSWER = Observation('{"error": "Finish must have final_answer", "response": ""}', Code.BAD_FINISH)
@@ -42,7 +43,12 @@ def finish(arguments: str) -> Observation:
 
 def answer_text(tree: Tree) -> str:
     """The final answer as the user would read it; "" where the search gave none (a give-up's text is no answer)."""
-    fields = parse_finish(tree.final_answer)
+    return answer_in(tree.final_answer)
+
+
+def answer_in(arguments: str) -> str:
+    """The answer that a call of Finish gives to the user; "" where it gives none."""
+    fields = parse_finish(arguments)
     if fields.get("return_type") != GIVE_ANSWER:
         return ""
     answer = fields.get("final_answer", "")

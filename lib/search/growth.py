@@ -5,13 +5,13 @@ DFSDT and CoT differ only in where they grow next; asking the policy, running th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from lib.search.finish import finish
+from lib.search.finish import SENT_BACK, answer_in, finish
 from lib.search.state import FINISH, Code, Environment, Observation, Policy, State, Step
 from lib.trees.record import ACTION_INPUT, Node, Tree
 from lib.trees.steps import as_shown, grow
@@ -25,6 +25,7 @@ class Growth:
     policy: Policy
     environment: Environment
     seed: int                     # at least 0; queries that share one draw the same random numbers
+    review: Callable[[str], bool] | None = None  # False for an answer that is sent back; None lets every answer pass
     root: Node = field(default_factory=lambda: Node(ACTION_INPUT))
     num_queries: int = 0          # questions put to the policy
     num_tokens: int = 0           # tokens it wrote, thrown-away steps included; 0 where no local model wrote them
@@ -57,18 +58,21 @@ class Growth:
         if step.failed or not step.is_call:
             return None
         if step.name == FINISH:
-            return finish(step.arguments)
+            reply = finish(step.arguments)
+            is_sent_back = self.review and reply.code == Code.FINAL_ANSWER and not self.review(answer_in(step.arguments))
+            return SENT_BACK if is_sent_back else reply
         return await self.environment.call(step.name, step.arguments)
 
 
-def begin(query: str, policy: Policy, environment: Environment, *, seed: int, system: str) -> Growth:
+def begin(query: str, policy: Policy, environment: Environment, *, seed: int, system: str,
+          review: Callable[[str], bool] | None = None) -> Growth:
     """A search of which only the root exists."""
     names = [function["name"] for function in environment.functions]
     if names[-1:] != [FINISH]:
         raise ValueError(f"query {query!r}: the environment offers {names}, expected {FINISH} last.\n"
                          "Without it no search can end with an answer; add its schema to `functions`.")
     start = State(query=query, functions=tuple(environment.functions), system=system)
-    return Growth(start, policy, environment, seed)
+    return Growth(start, policy, environment, seed, review)
 
 
 def question_seed(seed: int, question: int) -> int:
