@@ -97,6 +97,8 @@ class CurriculumSftParams(StageParams):
     base_model: Text = "assets/base"     # folder from the repository root, or a model's name on a hub
     order: Literal["mixed", "easy_to_hard", "hard_to_easy"] = "mixed"
     num_trees: CountOrAll = 1200         # trees whose success paths are used; 0 uses all
+    mask_share: Share = 0.5              # share of the paths in which functions and parameters bear invented names
+    imitate_failed: bool = False         # also learn calls of names that do not exist and with arguments that were refused
     epochs: Count = 2
     batch_size: Count = 4                # rows a step
     learning_rate: LearningRate = 0.001
@@ -108,6 +110,8 @@ class CurriculumSftParams(StageParams):
 class TreeDpoParams(StageParams):
     """03_tree_dpo: preference training on step pairs."""
 
+    own_queries: CountOrAll = 800        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
+    own_temperature: NotNegative = 0.7   # at which it makes them
     beta: Positive = 0.3                 # pull to the reference, no unit
     learning_rate: LearningRate = 0.0001
     epochs: Count = 1

@@ -196,6 +196,16 @@ def test_a_step_that_the_history_shows_by_another_name_begins_a_new_row(chat: Ch
     assert [row.num_steps for row in rows] == [1, 1]
 
 
+def test_a_step_with_a_skipped_code_stands_in_the_row_and_is_not_learnt(chat: Chat):
+    first, second, third = path_samples()
+    failed = replace(second, code=Code.MESSAGE_ERROR)
+    [row] = sft_rows([first, failed, third], chat, skip={Code.MESSAGE_ERROR})
+    [whole] = sft_rows([first, second, third], chat)
+    assert (row.ids, row.num_steps) == (whole.ids, 2)
+    assert step_lengths(row) == [len(chat.step_ids(step)) for step in (STEPS[0], STEPS[2])]
+    assert sft_rows([failed], chat, skip={Code.MESSAGE_ERROR}) == []
+
+
 def test_the_chosen_side_alone_is_learnt_after_its_prompt():
     row = PairRow((1, 2, 3), (4, 5), (6,), "t")
     assert chosen_row(row) == SftRow((1, 2, 3, 4, 5), (False, False, False, True, True), "t", 1)

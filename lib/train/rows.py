@@ -7,7 +7,7 @@ holds because `lib.chat` renders a message the same whatever follows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, TypeVar
@@ -41,22 +41,28 @@ class PairRow:
     tree_id: str
 
 
-def sft_rows(samples: Sequence[SftSample], chat: Chat) -> list[SftRow]:
+def sft_rows(samples: Sequence[SftSample], chat: Chat, *, skip: Collection[int] = ()) -> list[SftRow]:
     """The samples of one success path, in order, in as few rows as they nest: one, unless the history shows a step otherwise than it
-    was written (a hallucinated name is shown as ToolBench's stand-in); a new row begins after such a step."""
+    was written (a hallucinated name is shown as ToolBench's stand-in); a new row begins after such a step.
+
+    Args:
+        skip: codes of steps that stand in the rows and are not learnt.
+    """
     rows: list[SftRow] = []
     ids: list[int] = []
     trained: list[bool] = []
     num_steps = 0
     for sample in samples:
         state, step = chat.state_ids(sample.state), chat.step_ids(sample.step)
-        if num_steps and state[: len(ids)] != ids:
+        if ids and state[: len(ids)] != ids:
             rows.append(SftRow(tuple(ids), tuple(trained), sample.tree_id, num_steps))
             trained, num_steps = [], 0
+        is_learnt = sample.code not in skip
         ids = [*state, *step]
-        trained = [*trained, *[False] * (len(state) - len(trained)), *[True] * len(step)]
-        num_steps += 1
-    return [*rows, SftRow(tuple(ids), tuple(trained), samples[-1].tree_id, num_steps)] if samples else rows
+        trained = [*trained, *[False] * (len(state) - len(trained)), *[is_learnt] * len(step)]
+        num_steps += is_learnt
+    rows += [SftRow(tuple(ids), tuple(trained), samples[-1].tree_id, num_steps)] if samples else []
+    return [row for row in rows if row.num_steps]
 
 
 def pair_row(pair: PreferencePair, chat: Chat, *, target: Target = "full") -> PairRow:
