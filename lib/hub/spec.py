@@ -42,7 +42,7 @@ class Api:
     """One endpoint: documentation, the function that runs, and the goal it serves."""
 
     name: str                               # lower_snake_case, at most 28 characters
-    description: str                        # one sentence, at most about 120 characters; it says what the goal is in the words that people ask with
+    description: str                        # at most 120 characters; tells the goal in the words that people ask with
     parameters: tuple[Parameter, ...]
     run: Callable[..., dict[str, Any]]      # called with the parameters by name; ValueError(message) for unknown values
     goal: str                               # Goal.name

@@ -99,7 +99,9 @@ SCATTERED_TWO = (
 
 # What stands between the words of a rich idea's question.
 BETWEEN = (" ", " ", " ", " {p} ", " {p} ", " the ", " {p} the ", " {d} ", " and ", " or ", " is ", " a ", " that ", " it ", " its ")
-BEFORE = ("the ", "the ", "the ", "what ", "which ", "how many ", "how ", "how long ", "{p} which ", "{p} what ", "whatever ", "when ", "who ", "")
+BEFORE = (
+    "the ", "the ", "the ", "what ", "which ", "how many ", "how ", "how long ", "{p} which ", "{p} what ", "whatever ", "when ", "who ", "",
+)  # fmt: skip
 
 
 def ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) -> str:

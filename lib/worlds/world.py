@@ -58,8 +58,8 @@ SCATTERED_DOCUMENTS = (
 )  # fmt: skip
 # What stands between the words of a rich idea's document.
 LISTING = (
-    ", ", ", ", ", ", ": ", " and ", " or ", " of ", " in ", " by ", " with ", ", the ", ", its ", " (", ", how ", ", which ", " that ", " the ",
-    " for a ", ", as ", ". Also ", " it ", " ", " ", " ",
+    ", ", ", ", ", ", ": ", " and ", " or ", " of ", " in ", " by ", " with ", ", the ", ", its ", " (", ", how ", ", which ", " that ",
+    " the ", " for a ", ", as ", ". Also ", " it ", " ", " ", " ",
 )  # fmt: skip
 API_NAMES = (
     "{a}",
