@@ -88,6 +88,11 @@ def test_trees_come_in_the_order_of_the_queries_and_name_their_search():
     assert {tree.method for tree in run(ScriptedPolicy(knowing), search="dfsdt", beam=3)} == {"DFS_woFilter_w3"}
 
 
+def test_both_searches_side_by_side_give_what_each_gives_alone():
+    alone = [tree for search in ("dfsdt", "cot") for tree in run(ScriptedPolicy(wanderer), search=search)]
+    assert run(ScriptedPolicy(wanderer), search="dfsdt,cot", concurrency=60) == alone
+
+
 def test_gold_answers_pass_and_giving_up_passes_where_nothing_can_be_answered():
     right = episodes.score_all(run(ScriptedPolicy(knowing)), some_queries())
     assert [(episode.checked_pass_rate, episode.calls) for episode in right] == [(1, 1)] * 44

@@ -30,12 +30,18 @@ def test_queries(hub: Hub, *, queries_per_scenario: int, seed: int) -> list[Quer
 
 
 def run_episodes(
-    hub: Hub, queries: Sequence[Query], policy: Policy, *, search: SearchName, seed: int, max_depth: int = 12, beam: int = 2,
+    hub: Hub, queries: Sequence[Query], policy: Policy, *, search: str, seed: int, max_depth: int = 12, beam: int = 2,
     max_queries: int = 60, concurrency: int = 64, max_failures: int = 0, label: str = "",
 ) -> Run[Tree]:
-    """One tree a query. Its randomness comes from the query's id, the search and the seed: all models meet the same dice."""
-    with tqdm(total=len(queries), desc=f"{label} {search}".strip()) as bar:
-        searches = (_search(hub, q, search, seed, max_depth, beam, max_queries) for q in queries)
+    """One tree a query. Its randomness comes from the query's id, the search and the seed: all models meet the same dice.
+
+    Args:
+        search: dfsdt or cot, or both divided by a comma: they run side by side, which keeps batches full, and the trees of the
+            first come first.
+    """
+    names = search.split(",")
+    with tqdm(total=len(names) * len(queries), desc=f"{label} {search}".strip()) as bar:
+        searches = (_search(hub, q, name, seed, max_depth, beam, max_queries) for name in names for q in queries)
         return run_searches(
             searches, policy, concurrency=concurrency, max_failures=max_failures, progress=lambda *_: bar.update()
         )

@@ -21,6 +21,7 @@ from lib.evaluate.report import load_scores, save_scores, summarise
 from lib.hub.queries import Query
 from lib.hub.registry import Hub
 from lib.params import EvaluationParams
+from lib.policy.cache import give_back_memory
 from lib.policy.load import load_model
 from lib.policy.local import LocalPolicy
 from lib.provenance import ROOT, digest_of, path_digest
@@ -95,21 +96,19 @@ def evaluate_role(hub: Hub, queries: Sequence[Query], policy: LocalPolicy, *, ro
     """Every query searched by the policy in each of the searches asked for, and scored.
 
     Raises:
-        RuntimeError: more than MAX_FAILED_SHARE of a search's episodes broke.
+        RuntimeError: more than MAX_FAILED_SHARE of the episodes broke.
     """
-    began, scores, num_failed, num_states, num_batches = time.time(), [], 0, 0, 0
-    for search in params.searches.split(","):
-        run = run_episodes(hub, queries, policy, search=search, seed=params.seed, max_depth=params.max_depth,
-                           max_queries=params.max_queries, concurrency=params.concurrency, label=role,
-                           max_failures=int(MAX_FAILED_SHARE * len(queries)))
-        broken = {failure.index for failure in run.failures}
-        trees = iter(run.results)
-        scores += [failed_score(query, search) if index in broken else score(next(trees), query)
-                   for index, query in enumerate(queries)]
-        num_failed, num_states = num_failed + len(broken), num_states + run.stats.num_states
-        num_batches += run.stats.num_batches
+    began = time.time()
+    asked = [(search, query) for search in params.searches.split(",") for query in queries]
+    run = run_episodes(hub, queries, policy, search=params.searches, seed=params.seed, max_depth=params.max_depth,
+                       max_queries=params.max_queries, concurrency=params.concurrency, label=role,
+                       max_failures=int(MAX_FAILED_SHARE * len(asked)))
+    broken, trees = {failure.index for failure in run.failures}, iter(run.results)
+    scores = [failed_score(query, search) if index in broken else score(next(trees), query)
+              for index, (search, query) in enumerate(asked)]
+    give_back_memory()
     return Evaluated(role, scores, {
-        "search/failed_questions": num_failed, "search/mean_batch": num_states / max(1, num_batches),
+        "search/failed_questions": len(broken), "search/mean_batch": run.stats.num_states / max(1, run.stats.num_batches),
         "search/reused_share": policy.num_reused_tokens / max(1, policy.num_prompt_tokens),
         "search/sampled_tokens": policy.num_new_tokens, "search/seconds": time.time() - began,
     })

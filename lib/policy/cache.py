@@ -6,6 +6,8 @@ in place. A next state of a search shares its beginning with the last one: only 
 
 from __future__ import annotations
 
+import ctypes
+import gc
 from collections import OrderedDict
 from typing import Any
 
@@ -89,3 +91,11 @@ class WorkCache(Cache):
     def keep_rows(self, kept: Tensor) -> None:
         """Drop all rows but `kept`."""
         self.buffer = self.buffer.index_select(2, kept)
+
+
+def give_back_memory() -> None:
+    """Hand memory that was freed back to the system. glibc keeps it: conversations of all lengths leave gaps that none fits into."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)   # other C libraries have none
+    if trim:
+        trim(0)
