@@ -64,7 +64,7 @@ class BaseModelParams(StageParams):
     num_layers: Count = 6
     num_heads: Count = 4
     feed_forward: Annotated[int, Field(ge=16)] = 512
-    num_tokens: Count = 44_000_000       # tokens seen, padding not counted
+    num_tokens: Count = 53_000_000       # tokens seen, padding not counted
     batch_tokens: Annotated[int, Field(ge=256)] = 4096   # of one step, padding counted
     muon_lr: LearningRate = 0.02         # of the matrices of the blocks
     adamw_lr: LearningRate = 0.003       # of embeddings and norms
@@ -75,13 +75,13 @@ class BaseModelParams(StageParams):
 class PreferenceDataParams(StageParams):
     """01_preference_data: trees of the expert (or ToolBench's) and the pairs cut from them."""
 
-    num_queries: Count = 2000            # training queries the expert annotates
+    num_queries: Count = 1400            # training queries the expert annotates
     max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
     beam: Count = 2                      # siblings tried at a state before going back up
     max_queries: Count = 60              # calls of the policy in one search
-    mistake_rate: Share = 0.3           # chance that the expert errs at a state without children, where a mistake fits
+    mistake_rate: Share = 0.5            # chance that the expert errs at a state without children, where a mistake fits
     second_mistake_rate: Share = 0.1     # the same where an earlier child failed
-    recovery_rate: Share = 0.25          # chance to go on in the same path after a step that led nowhere
+    recovery_rate: Share = 0.6           # chance to go on in the same path after an error
     thought_rate: Share = 0.6            # share of messages with a thought
     tempter_share: Share = 0.5           # share of mistakes that are the base model's own samples
     base_model: Text = "assets/base"     # the tempter; asked only where tempter_share is above 0
@@ -96,7 +96,7 @@ class CurriculumSftParams(StageParams):
 
     base_model: Text = "assets/base"     # folder from the repository root, or a model's name on a hub
     order: Literal["mixed", "easy_to_hard", "hard_to_easy"] = "mixed"
-    num_trees: CountOrAll = 1200         # trees whose success paths are used; 0 uses all
+    num_trees: CountOrAll = 1100         # trees whose success paths are used; 0 uses all
     mask_share: Share = 0.5              # share of the paths in which functions and parameters bear invented names
     imitate_failed: bool = False         # also learn calls of names that do not exist and with arguments that were refused
     epochs: Count = 2

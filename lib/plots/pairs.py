@@ -15,7 +15,7 @@ from lib.search.state import Code
 
 HEALTHY = "healthy response"  # the rejected call was answered well: a weak label
 _CODE_NAMES = {None: "text only", Code.OK: HEALTHY, Code.NO_SUCH_FUNCTION: "hallucinated function",
-               Code.NOT_WORKING: "API not working", Code.BAD_FINISH: "malformed Finish"}
+               Code.NOT_WORKING: "API not working", Code.BAD_FINISH: "refused Finish"}
 
 
 def pair_statistics(rejected_codes: Sequence[int | None], depths: Sequence[int], *, title: str) -> Figure:

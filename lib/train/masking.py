@@ -1,7 +1,7 @@
 """Function masking: samples in which functions and parameters bear invented names, so that a model has to read their documents.
 
 A model that is fine-tuned on few tools learns their names by heart and no longer reads: on tools it never met it calls worse than
-before. Source of the remedy: Lin et al. 2024, Hammer, arXiv 2410.04587, Sec. 3.2, which masks names by random strings; ours can
+before. Source of the remedy: Lin et al. 2024, Hammer, arXiv 2410.04587, which puts random strings for names; ours can
 be pronounced, so that they take as many tokens as a name does, and the APIs of one tool keep a name in common.
 """
 

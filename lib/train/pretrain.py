@@ -31,7 +31,7 @@ History = list[tuple[dict[str, float], int]]  # what was logged, and at which st
 class PretrainSettings:
     """How long and how fast."""
 
-    num_tokens: int = 44_000_000  # tokens seen, padding not counted
+    num_tokens: int = 53_000_000  # tokens seen, padding not counted
     batch_tokens: int = 4_096  # per step, padding counted
     muon_lr: float = 0.02
     adamw_lr: float = 3e-3
