@@ -75,7 +75,7 @@ class BaseModelParams(StageParams):
 class PreferenceDataParams(StageParams):
     """01_preference_data: trees of the expert (or ToolBench's) and the pairs cut from them."""
 
-    num_queries: Count = 1400            # training queries the expert annotates
+    num_queries: Count = 1200            # training queries the expert annotates
     max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
     beam: Count = 2                      # siblings tried at a state before going back up
     max_queries: Count = 60              # calls of the policy in one search
@@ -96,7 +96,7 @@ class CurriculumSftParams(StageParams):
 
     base_model: Text = "assets/base"     # folder from the repository root, or a model's name on a hub
     order: Literal["mixed", "easy_to_hard", "hard_to_easy"] = "mixed"
-    num_trees: CountOrAll = 1100         # trees whose success paths are used; 0 uses all
+    num_trees: CountOrAll = 900          # trees whose success paths are used; 0 uses all
     mask_share: Share = 0.5              # share of the paths in which functions and parameters bear invented names
     imitate_failed: bool = False         # also learn calls of names that do not exist and with arguments that were refused
     epochs: Count = 2
@@ -110,7 +110,7 @@ class CurriculumSftParams(StageParams):
 class TreeDpoParams(StageParams):
     """03_tree_dpo: preference training on step pairs."""
 
-    own_queries: CountOrAll = 800        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
+    own_queries: CountOrAll = 700        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
     own_temperature: NotNegative = 0.7   # at which it makes them
     beta: Positive = 0.3                 # pull to the reference, no unit
     learning_rate: LearningRate = 0.0001
@@ -119,7 +119,7 @@ class TreeDpoParams(StageParams):
     lora_rank: LoraRank = 0              # 0 trains all weights
     loss: Literal["sigmoid", "ipo", "hinge"] = "sigmoid"
     target: Literal["full", "action_only"] = "full"   # the tokens of a step that the loss covers
-    sft_weight: NotNegative = 0.0        # weight of the chosen step's negative log-likelihood in the loss
+    sft_weight: NotNegative = 1.0        # weight of the chosen step's negative log-likelihood in the loss
     train_control: bool = True           # also train the same steps on the chosen side alone
     max_pairs: CountOrAll = 0            # 0 uses all
     max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of prompt and both steps; longer pairs are set aside
