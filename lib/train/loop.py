@@ -83,7 +83,7 @@ def learnt_scores(model: Any, rows: Sequence[SftRow]) -> tuple[Tensor, Tensor]:
 
 def train_preferences(
     model: Any, rows: Sequence[PairRow], references: Sequence[LogpPair], schedule: Schedule, *, beta: float,
-    loss: LossName = "sigmoid", sft_weight: float = 0.0, seed: int, checkpoint: Path | None = None,
+    loss: LossName = "sigmoid", gamma: float = 0.0, sft_weight: float = 0.0, seed: int, checkpoint: Path | None = None,
 ) -> Curve:
     """Train `model` in place on pairs (+ `sft_weight` times the mean loss on the chosen steps).
 
@@ -102,7 +102,7 @@ def train_preferences(
         sizes = [[len(row.chosen), len(row.rejected)] for row, _ in batch]
         lengths = torch.tensor(sizes, dtype=chosen.dtype, device=chosen.device).unbind(1)
         ratios = chosen - reference[:, 0], rejected - reference[:, 1]
-        value = preference_loss(loss, *ratios, lengths, beta=beta).mean()
+        value = preference_loss(loss, (chosen, rejected), ratios, lengths, beta=beta, gamma=gamma).mean()
         value = value - sft_weight * (chosen / lengths[0]).mean() if sft_weight else value
         return value, {"loss": value.item(), **preference_metrics((chosen, rejected), ratios, lengths, beta=beta)}
 
