@@ -115,7 +115,7 @@ class Chat:
         self._check()
 
     def state_ids(self, state: State) -> list[int]:
-        """Token ids of the conversation, up to where the assistant begins to write."""
+        """Token ids of the conversation, up to where the assistant begins to write, or goes on where a message has begun."""
         ids = list(self.head_ids(state))
         for step, observation in state.turns:
             ids += self.generation_ids
@@ -125,7 +125,7 @@ class Chat:
                 ids += self.observation_ids(step.name, observation.text)
         if state.diversity:
             ids += self.user_ids(state.diversity)
-        return ids + self.generation_ids
+        return [*ids, *self.generation_ids, *state.begun]
 
     def head_ids(self, state: State) -> Sequence[int]:
         """Token ids of what stands before the first turn: task description, functions, query."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lib.chat import Chat
 from lib.policy.cache import Shelf, WorkCache
+from lib.search.pieces import num_pieces
 from lib.search.state import State, Step
 from lib.toolcall import parse_step
 
@@ -28,6 +29,7 @@ class Row:
     ids: np.ndarray           # prompt
     key: int                  # place on the shelf: one a query
     uniforms: np.ndarray      # [max_new_tokens] random numbers of this row alone
+    state: State
     start: int = 0            # prompt tokens found on the shelf
     new_ids: tuple[int, ...] = ()
     logp: float = 0.0
@@ -97,13 +99,26 @@ class LocalPolicy:
         return self._first_probs(rows, firsts) if rows else []
 
     def _row(self, order: int, state: State, uniforms: np.ndarray) -> Row:
-        return Row(order, np.array(self.chat.state_ids(state)), hash(self.chat.head_ids(state)), uniforms)
+        return Row(order, np.array(self.chat.state_ids(state)), hash(self.chat.head_ids(state)), uniforms, state)
 
     def _step(self, row: Row) -> Step:
+        """The step that a row wrote; of a piece the text as it is, since half a call is none."""
         if not row.new_ids:
             return Step(failed=True)
-        text = self.chat.tokenizer.decode(row.new_ids[:-1])
+        if row.state.level != "message":
+            return Step(thought=self.chat.tokenizer.decode(row.new_ids), token_ids=row.new_ids, logp=row.logp)
+        text = self.chat.tokenizer.decode((*row.state.begun, *row.new_ids[:-1]))
         return parse_step(text, token_ids=row.new_ids, logp=row.logp)
+
+    def _has_ended(self, row: Row, tokens: list[int]) -> bool:
+        """True where these new tokens end the row's step: its message, or the piece that the state asks for."""
+        if tokens[-1] == self.chat.tokenizer.eos_token_id:
+            return True
+        if row.state.level == "message":
+            return False
+        before, after = (num_pieces(self.chat.tokenizer.decode(ids), row.state.level)
+                         for ids in (row.state.begun, (*row.state.begun, *tokens)))
+        return after > before
 
     @torch.inference_mode()
     def _continue(self, rows: list[Row], n: int) -> None:
@@ -192,7 +207,7 @@ class LocalPolicy:
                     continue
                 tokens[row.order].append(token)
                 row.logp += logp
-                if token == end:
+                if self._has_ended(row, tokens[row.order]):
                     row.new_ids = tuple(tokens[row.order])
             going = [index for index, row in enumerate(alive) if not row.new_ids]
             if len(going) <= 0.7 * len(alive) or not going:

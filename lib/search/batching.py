@@ -1,6 +1,6 @@
 """One policy for many searches: what they ask for at about the same time goes to the model as one batch.
 
-A search asks for one step and waits. A batch is full when every running search waits; it is sent earlier when nothing has
+A search asks for steps, or for the weights of labels, and waits. A batch is full when every running search waits; it is sent earlier when nothing has
 happened for a moment, which means that the others are held up by their tools.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lib.search.state import Policy, State, Step
 
@@ -32,12 +33,12 @@ class BatchStats:
 
 @dataclass(frozen=True)
 class Request:
-    """One call of `sample` that waits for its reply."""
+    """One call of `sample` or `label_probs` that waits for its reply."""
 
     states: Sequence[State]
-    n: int
+    kind: int | tuple[str, ...]   # steps asked for at each state, or the labels to weigh
     seeds: Sequence[int]
-    reply: asyncio.Future[list[list[Step]]]
+    reply: asyncio.Future[list[Any]]
 
 
 class BatchedPolicy:
@@ -51,8 +52,15 @@ class BatchedPolicy:
         self._something_happened = asyncio.Event()
 
     async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
+        return await self._ask(states, n, seeds)
+
+    async def label_probs(self, states: Sequence[State], labels: Sequence[str]) -> list[list[float]]:
+        """As the inner policy's, which must have it."""
+        return await self._ask(states, tuple(labels), [0] * len(states))
+
+    async def _ask(self, states: Sequence[State], kind: int | tuple[str, ...], seeds: Sequence[int]) -> list[Any]:
         reply = asyncio.get_running_loop().create_future()
-        self._waiting.append(Request(states, n, seeds, reply))
+        self._waiting.append(Request(states, kind, seeds, reply))
         self._something_happened.set()
         return await reply
 
@@ -66,8 +74,8 @@ class BatchedPolicy:
         while self._num_running:
             await self._gather()
             requests, self._waiting = self._waiting, []
-            for n in sorted({request.n for request in requests}):
-                await self._answer([request for request in requests if request.n == n], n)
+            for kind in sorted({request.kind for request in requests}, key=str):
+                await self._answer([request for request in requests if request.kind == kind], kind)
 
     async def _gather(self) -> None:
         """Return when every running search waits for the policy, or some do and the rest has been still for a moment."""
@@ -79,11 +87,11 @@ class BatchedPolicy:
             except TimeoutError:
                 return
 
-    async def _answer(self, requests: Sequence[Request], n: int) -> None:
+    async def _answer(self, requests: Sequence[Request], kind: int | tuple[str, ...]) -> None:
         """Give each request its share of one batch; an error of the policy goes to every search that asked."""
         try:
-            rows = await self._sample([state for request in requests for state in request.states], n,
-                                      [seed for request in requests for seed in request.seeds])
+            rows = await self._counted([state for request in requests for state in request.states], kind,
+                                       [seed for request in requests for seed in request.seeds])
         except Exception as error:  # noqa: BLE001 - it is raised again in each search that asked
             for request in requests:
                 if not request.reply.done():  # done: its search was cancelled meanwhile
@@ -96,13 +104,16 @@ class BatchedPolicy:
                 request.reply.set_result(rows[first:last])
             first = last
 
-    async def _sample(self, states: list[State], n: int, seeds: list[int]) -> list[list[Step]]:
-        """The inner policy's steps, counted and checked."""
+    async def _counted(self, states: list[State], kind: int | tuple[str, ...], seeds: list[int]) -> list[Any]:
+        """The inner policy's steps or weights, counted and checked."""
         began = time.perf_counter()
-        rows = await self._inner.sample(states, n, seeds=seeds)
+        if isinstance(kind, int):
+            rows: list[Any] = await self._inner.sample(states, kind, seeds=seeds)
+        else:
+            rows = await self._inner.label_probs(states, kind)
         self.stats.policy_seconds += time.perf_counter() - began
         self.stats.num_batches += 1
         self.stats.num_states += len(states)
         if len(rows) != len(states):
-            raise ValueError(f"The policy gave steps for {len(rows)} states, expected {len(states)}: a list of steps for each.")
+            raise ValueError(f"The policy answered for {len(rows)} states, expected {len(states)}: a list for each.")
         return rows

@@ -74,14 +74,23 @@ class State:
     turns: tuple[Turn, ...] = ()            # oldest first; () at the root
     diversity: str = ""                     # message that asks for another step than earlier siblings; "" if none
     system: str = ""                        # task description before the functions; "" uses the chat's own
+    begun: tuple[int, ...] = ()             # tokens of the next message that stand already; a step goes on from there
+    level: str = "message"                  # how far a step goes (lib.search.pieces.Level): to the message's end, or to a piece's
 
     def after(self, step: Step, observation: Observation | None) -> State:
         """The state one turn later; the diversity message does not outlive the step it asked for."""
-        return replace(self, turns=(*self.turns, (step, observation)), diversity="")
+        return replace(self, turns=(*self.turns, (step, observation)), diversity="", begun=())
+
+    def going_on(self, piece: Step) -> State:
+        """The state in the same message, one piece later."""
+        return replace(self, begun=self.begun + piece.token_ids)
 
 
 class Policy(Protocol):
-    """Proposes steps. Implementations: local (transformers), remote (OpenAI-compatible), scripted, the expert."""
+    """Proposes steps. Implementations: local (transformers), remote (OpenAI-compatible), scripted, the expert.
+
+    Some weigh labels, too: `label_probs(states, labels)`, see `lib.policy.local`.
+    """
 
     async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
         """n steps for each state; seeds holds one integer a state, so that results do not depend on batching."""

@@ -14,7 +14,7 @@ from dataclasses import fields
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import pyarrow as pa
@@ -29,7 +29,7 @@ PathLike = str | os.PathLike[str]
 NESTED = ("state", "chosen", "rejected")  # fields of a pair that are kept as JSON text
 ARROW_TYPES = {"str": pa.string(), "bool": pa.bool_(), "int": pa.int32(), "int | None": pa.int32(),
                "float | None": pa.float64()}
-TEXTS = ("query", "system", "functions", "turns", "chosen", "rejected")
+TEXTS = ("query", "system", "functions", "turns", "begun", "level", "chosen", "rejected")
 FLAT = [field for field in fields(PreferencePair) if field.name not in NESTED]
 SCHEMA = pa.schema([(name, pa.string()) for name in TEXTS] + [(field.name, ARROW_TYPES[field.type]) for field in FLAT])
 
@@ -56,16 +56,31 @@ def iter_lines(path: PathLike, on_bad: Callable[[SetAside], None]) -> Iterator[T
     """The trees of a store, one at a time; lines that are none go to `on_bad`. Lines count from 1; blank ones do not matter."""
     path = Path(path)
     with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_BYTES), b""), start=1):
+        for number, line in enumerate(_lines(file), start=1):
             if line.isspace():
                 continue
             where = f"{path.name}, line {number}"
             try:
+                if _is_too_long(line):
+                    raise ValueError(f"{where}, size: found more than {MAX_BYTES:,} bytes, expected at most so many. Move the line away.")
                 tree = parse_tree(line, where=where, tree_id=f"{path.stem}-{number}")
             except ValueError as error:
                 on_bad(SetAside(f"{path}, line {number}", str(error)))
             else:
                 yield tree
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file; of one longer than MAX_BYTES its beginning, and the rest of it is passed over."""
+    while line := file.readline(MAX_BYTES + 1):
+        part = line
+        while _is_too_long(part):
+            part = file.readline(MAX_BYTES + 1)
+        yield line
+
+
+def _is_too_long(part: bytes) -> bool:
+    return len(part) > MAX_BYTES and not part.endswith(b"\n")
 
 
 def write_pairs(path: PathLike, pairs: Iterable[PreferencePair], *, batch_size: int = 500) -> int:
@@ -98,13 +113,15 @@ def _row(pair: PreferencePair) -> dict[str, Any]:
     """A pair as flat columns."""
     state = pair.state
     return {"query": state.query, "system": state.system, "functions": orjson.dumps(state.functions).decode(),
-            "turns": orjson.dumps(state.turns).decode(), "chosen": orjson.dumps(pair.chosen).decode(),
+            "turns": orjson.dumps(state.turns).decode(), "begun": orjson.dumps(state.begun).decode(), "level": state.level,
+            "chosen": orjson.dumps(pair.chosen).decode(),
             "rejected": orjson.dumps(pair.rejected).decode(), **{field.name: getattr(pair, field.name) for field in FLAT}}
 
 
 def _pair(row: dict[str, Any]) -> PreferencePair:
     turns = tuple((_step(step), Observation(**answer) if answer else None) for step, answer in orjson.loads(row["turns"]))
-    state = State(row["query"], _functions(row["functions"]), turns, system=row["system"])
+    state = State(row["query"], _functions(row["functions"]), turns, system=row["system"], begun=tuple(orjson.loads(row["begun"])),
+                  level=row["level"])
     return PreferencePair(state=state, chosen=_step(orjson.loads(row["chosen"])), rejected=_step(orjson.loads(row["rejected"])),
                           **{field.name: row[field.name] for field in FLAT})
 

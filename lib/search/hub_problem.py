@@ -1,0 +1,101 @@
+"""The search of iTool among tools that really run: a step is a whole message, and its call is carried out.
+
+The paper searches single answers beside a gold answer and carries nothing out. Here the outcome is what the calls found: the facts of
+the query's plan, and in the end the answer that states them, or giving up where nothing can be found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lib.evaluate.facts import states_all
+from lib.hub.query_record import Query
+from lib.hub.registry import Hub
+from lib.search.expert import serves
+from lib.search.finish import answer_in, finish
+from lib.search.self_evaluation import self_evaluation
+from lib.search.state import FINISH, Code, Environment, Observation, Policy, State, Step
+from lib.toolcall import step_text
+from lib.trees.steps import as_shown, call_key
+
+MAX_ASKED = 2   # times that a state is asked for steps, while they are too few distinct ones
+
+
+@dataclass(frozen=True)
+class HubState:
+    """A conversation and what it has come to."""
+
+    conversation: State
+    found: frozenset[int] = frozenset()     # steps of the query's plan whose facts stand in it
+    observation: Observation | None = None  # of the last step
+    outcome: float | None = None            # +1 or -1 where the episode has ended
+
+
+class HubProblem:
+    """One query of the hub as a Problem of `lib.search.mcts`.
+
+    Args:
+        progress_weight: O of a state before the end, where all facts of the plan are found; 0 counts the end alone, as the paper does.
+        self_weight: of the policy's own judgement C; 0 does not ask for it.
+    """
+
+    def __init__(self, hub: Hub, query: Query, policy: Policy, environment: Environment, *, progress_weight: float = 0.5,
+                 self_weight: float = 0.0) -> None:
+        self._hub, self._query, self._policy, self._environment = hub, query, policy, environment
+        self._progress_weight, self._self_weight = progress_weight, self_weight
+
+    @property
+    def start(self) -> HubState:
+        """The query, nothing done yet."""
+        return HubState(State(self._query.text, tuple(self._environment.functions)))
+
+    async def propose(self, state: HubState, num_steps: int, *, seed: int) -> list[Step]:
+        """Distinct messages: equal calls count once, whatever their thoughts."""
+        distinct: dict[tuple[str, str], Step] = {}
+        for attempt in range(MAX_ASKED):
+            [steps] = await self._policy.sample([state.conversation], num_steps, seeds=[seed + attempt])
+            for step in steps:
+                if not step.failed:
+                    distinct.setdefault(call_key(step) if step.is_call else ("", step.thought), step)
+            if len(distinct) >= num_steps:
+                break
+        return list(distinct.values())[:num_steps]
+
+    async def take(self, state: HubState, step: Step) -> HubState:
+        """Carry out the step's call."""
+        observation = await self._observe(step)
+        conversation = state.conversation.after(as_shown(step, observation), observation)
+        return HubState(conversation, self._found(state, step, observation), observation, self._outcome(step, observation))
+
+    async def score(self, state: HubState) -> float:
+        """O: the outcome at the end, before it the share of the plan's facts found. C: centred, from -1/2 to 1/2 of its weight."""
+        value = self._progress(state) if state.outcome is None else state.outcome
+        if self._self_weight and state.conversation.turns:
+            written = "\n".join(step_text(step) for step, _ in state.conversation.turns)
+            value += self._self_weight * (await self_evaluation(self._policy, request=self._query.text, written=written) - 0.5)
+        return value
+
+    def is_terminal(self, state: HubState) -> bool:
+        return state.outcome is not None
+
+    async def _observe(self, step: Step) -> Observation | None:
+        if not step.is_call:
+            return None
+        return finish(step.arguments) if step.name == FINISH else await self._environment.call(step.name, step.arguments)
+
+    def _found(self, state: HubState, step: Step, observation: Observation | None) -> frozenset[int]:
+        served = serves(self._hub, self._query, step) if observation and observation.code == Code.OK else None
+        return state.found if served is None else state.found | {served}
+
+    def _progress(self, state: HubState) -> float:
+        return self._progress_weight * len(state.found) / len(self._query.plan)
+
+    def _outcome(self, step: Step, observation: Observation | None) -> float | None:
+        """+1 for an answer that states all facts, and for giving up where no answer can be had; -1 for the other ends."""
+        code = observation.code if observation else None
+        if code == Code.FINAL_ANSWER:
+            return 1.0 if self._query.solvable and states_all(answer_in(step.arguments), self._query.facts) else -1.0
+        if code == Code.GAVE_UP:
+            return -1.0 if self._query.solvable else 1.0
+        return None
+

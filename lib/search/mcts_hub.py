@@ -1,0 +1,57 @@
+"""Many queries of the hub searched by MCTS at once, in full batches, and a journal from which a killed round goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from zlib import crc32
+
+from tqdm.auto import tqdm
+
+from lib.hub.query_record import Query
+from lib.hub.registry import Hub
+from lib.hub.session import Session
+from lib.search.driver import Failure, Run, Search, run_searches
+from lib.search.hub_problem import HubProblem
+from lib.search.mcts import Rules, mcts
+from lib.search.mcts_tree import mcts_tree
+from lib.search.state import Policy
+from lib.trees.journal import Journal
+from lib.trees.record import Tree
+
+
+def search_queries(
+    hub: Hub, queries: Sequence[Query], policy: Policy, rules: Rules, *, seed: int, journal_path: Path, progress_weight: float = 0.5,
+    self_weight: float = 0.0, concurrency: int = 64, max_failures: int = 0, label: str = "MCTS",
+) -> Run[Tree]:
+    """One tree a query, in order. Those that `journal_path` holds are not searched again, and count as outcomes like the others.
+
+    Args:
+        seed: with the query's id it draws what is sampled, however searches are batched.
+        progress_weight, self_weight: see `lib.search.hub_problem`.
+    """
+    journal = Journal(journal_path)
+    missing = [index for index, query in enumerate(queries) if query.query_id not in journal.trees]
+    bar = tqdm(total=len(queries), initial=len(queries) - len(missing), desc=label)
+
+    def keep(_: int, outcome: Tree | Failure) -> None:
+        if not isinstance(outcome, Failure):
+            journal.add(outcome)
+        bar.update()
+
+    searches = (_search(hub, queries[index], rules, seed, progress_weight, self_weight) for index in missing)
+    with bar:
+        run = run_searches(searches, policy, concurrency=concurrency, max_failures=max_failures, progress=keep)
+    failures = {missing[failure.index]: failure for failure in run.failures}
+    outcomes = {index: failures.get(index) or journal.trees[query.query_id] for index, query in enumerate(queries)}
+    return Run(outcomes, run.stats)
+
+
+def _search(hub: Hub, query: Query, rules: Rules, seed: int, progress_weight: float, self_weight: float) -> Search[Tree]:
+    async def run(policy: Policy) -> Tree:
+        problem = HubProblem(hub, query, policy, Session(hub, query), progress_weight=progress_weight, self_weight=self_weight)
+        root = await mcts(problem, problem.start, rules, seed=crc32(f"{query.query_id}|mcts|{seed}".encode()))
+        return mcts_tree(root, problem.start.conversation, rules, query_id=query.query_id, scenario=query.scenario,
+                         observed=lambda state: state.observation)
+
+    return run
