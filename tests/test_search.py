@@ -1,4 +1,4 @@
-"""DFSDT and CoT@n, specified by drawings: each test draws the tree that its script must grow.
+"""DFSDT, DFS with filter and CoT@n, specified by drawings: each test draws the tree that its script must grow.
 
 A line of a drawing is a step: visit order (`expand_num`), the step, the code it got, and `pruned` where it is. Indented below
 it are the steps taken from the state that it led to.
@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from lib.policy.scripted import ScriptedPolicy, path_of, spell
 from lib.search.cot import cot
-from lib.search.dfsdt import dfsdt
+from lib.search.dfs_filter import dfs_filter
+from lib.search.dfsdt import TO_GRANDPARENT, dfsdt
 from lib.search.diversity import diversity_message
 from lib.search.finish import answer_text, finish
 from lib.search.growth import question_seed
 from lib.search.state import FINISH, Code, Observation, State, Step
 from lib.trees.record import ACTION, ACTION_INPUT, THOUGHT, Node, Tree
 from lib.trees.steps import edges_from, paths
+from lib.trees.toolbench import read_tree, tree_to_json
 
 FUNCTIONS = tuple({"name": name, "description": "", "parameters": {}} for name in ("a", "b", "Finish"))
 ANSWER_TEXT = '{"return_type": "give_answer", "final_answer": "42"}'
@@ -363,6 +366,185 @@ def test_each_question_of_a_search_has_its_own_seed_fixed_by_the_seed_of_the_sea
     assert seeds[0] == grow(script, seed=0)[1].seeds == [question_seed(0, question) for question in range(4)]
     assert len(set(seeds[0] + seeds[1])) == 8
     assert all(0 <= seed < 2**32 for seed in seeds[0])
+
+
+# --- departures of ours, off by default ---------------------------------------------------------------------------------------
+
+
+REPEATING = {
+    (): [call("a", '{"x": 1}'), call("a", '{"x":1}'), call("b", "1")],     # the second is the first in other white space
+    ('a({"x": 1})',): [GIVE_UP],
+    ("b(1)",): [ANSWER],
+}
+
+
+def test_a_repeated_call_is_thrown_away_and_the_state_asked_anew():
+    tree, policy, tools = grow(REPEATING, max_repeats=1)
+    assert drawing(tree) == drawn("""
+        1 a({"x": 1}) OK
+          2 give up GAVE_UP pruned
+        3 b(1) OK
+          4 answer FINAL_ANSWER
+    """)
+    assert tools.calls == ['a({"x": 1})', "b(1)"]
+    assert tree.query_count == len(policy.states) == 5      # four steps, and the repeat was paid for
+
+
+def test_a_state_that_only_repeats_itself_is_left_for_its_parent():
+    tree, *_ = grow({(): [call("a", "1"), ANSWER], ("a(1)",): [call("a", "2"), call("a", "2")]}, max_depth=4, max_repeats=0)
+    assert drawing(tree) == drawn("""
+        1 a(1) OK
+          2 a(2) OK pruned
+        3 answer FINAL_ANSWER
+    """)
+
+
+def test_without_the_guard_a_repeated_call_is_made_again():
+    _, _, tools = grow(REPEATING | {('a({"x":1})',): [ANSWER]})
+    assert tools.calls == ['a({"x": 1})', 'a({"x":1})']
+
+
+def test_equal_words_without_a_call_are_no_repeat():
+    tree, *_ = grow({(): [Step("Hm."), Step("Hm.")]}, max_depth=1, max_repeats=0)
+    assert tree.query_count == 2 and len(tree.root.children) == 2
+
+
+def test_a_repeat_that_uses_up_the_questions_ends_the_search():
+    tree, policy, _ = grow({(): [call("a", "1")] * 3, ("a(1)",): []}, max_depth=2, max_repeats=5, max_queries=3)
+    assert drawing(tree) == "1 a(1) OK pruned"
+    assert (tree.query_count, len(policy.states)) == (3, 3)
+
+
+def test_by_the_older_rule_the_depth_limit_goes_back_two_levels_too():
+    #  question ─┬─ a(1) ─┬─ a(2) at the limit
+    #            │        └─ (not asked for)
+    #            └─ answer
+    tree, *_ = grow({(): [call("a", "1"), ANSWER], ("a(1)",): [call("a", "2")]}, max_depth=4, back_from_limit=TO_GRANDPARENT)
+    assert drawing(tree) == drawn("""
+        1 a(1) OK
+          2 a(2) OK pruned
+        3 answer FINAL_ANSWER
+    """)
+
+
+# --- DFS with filter ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Judge:
+    """Prefers by fixed worth of the last step, and at equal worth whatever it is shown first."""
+
+    worth: dict[str, float]
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    async def __call__(self, first: State, second: State) -> bool:
+        names = tuple(spell(state.turns[-1][0]) for state in (first, second))
+        self.asked.append(names)
+        return self.worth.get(names[0], 0.0) >= self.worth.get(names[1], 0.0)
+
+
+def filtered(script, worth: dict[str, float], **settings) -> tuple[Tree, Recorded, Tools, Judge]:
+    judge = Judge(worth)
+
+    async def search(query, policy, tools, **given):
+        return await dfs_filter(query, policy, tools, judge, **given)
+
+    return *grow(script, search, **settings), judge
+
+
+def test_all_children_are_drawn_before_the_best_of_them_is_followed():
+    #  question ─┬─ a(1)        drawn first, never followed
+    #            └─ b(1) ─┬─ answer
+    #                     └─ a(2)
+    tree, policy, tools, judge = filtered({
+        (): [call("a", "1"), call("b", "1")],
+        ("b(1)",): [ANSWER, call("a", "2")],
+    }, {"b(1)": 1.0, spell(ANSWER): 1.0})
+    assert drawing(tree) == drawn("""
+        0 a(1) OK
+        1 b(1) OK
+          2 answer FINAL_ANSWER
+          0 a(2) OK
+    """)
+    assert tools.calls == ["a(1)", "b(1)", "a(2)"]
+    assert judge.asked == [("a(1)", "b(1)"), ("b(1)", "a(1)"), (spell(ANSWER), "a(2)"), ("a(2)", spell(ANSWER))]
+    assert (tree.win, tree.method, tree.query_count) == (True, "DFS_w2", 8)      # 4 steps and 4 comparisons
+    assert tree.forward_args["with_filter"] is True
+    assert '"name": "a", "arguments": "1"' in policy.states[1].diversity and policy.states[2].diversity == ""
+
+
+@pytest.mark.parametrize(("worth", "order"), [
+    ({}, ["a(1)", "a(2)", "a(3)"]),                                 # all undecided, 1 point each: as drawn
+    ({"a(3)": 2.0, "a(2)": 1.0}, ["a(3)", "a(2)", "a(1)"]),         # 0, 1 and 2 points
+    ({"a(2)": 1.0}, ["a(2)", "a(1)", "a(3)"]),                      # half a point for a(1) and a(3) each
+])
+def test_children_are_visited_by_their_points(worth, order):
+    tree, _, _, judge = filtered({(): [call("a", str(k)) for k in (1, 2, 3)]}, worth, max_depth=2, beam=3)
+    visited = sorted(edges_from(tree.root), key=lambda edge: edge.end.expand_num)
+    assert [spell(edge.step) for edge in visited] == order
+    assert [edge.end.expand_num for edge in visited] == [1, 2, 3]
+    assert len(judge.asked) == 6 and tree.query_count == 9
+
+
+def test_a_give_up_leaves_its_state_and_marks_it_finished():
+    #  question ─┬─ a(1) ─┬─ give up    preferred: the sibling is drawn, and never visited
+    #            │        └─ a(2)
+    #            └─ b(1) ── ...
+    tree, *_ = filtered({
+        (): [call("a", "1"), call("b", "1")],
+        ("a(1)",): [GIVE_UP, call("a", "2")],
+        ("b(1)",): [call("b", "2"), call("b", "3")],
+    }, {"a(1)": 1.0, spell(GIVE_UP): 1.0}, max_depth=4)
+    assert drawing(tree) == drawn("""
+        1 a(1) OK
+          2 give up GAVE_UP pruned
+          0 a(2) OK
+        3 b(1) OK
+          4 b(2) OK pruned
+          5 b(3) OK pruned
+    """)
+    assert [edge.end.finished for edge in edges_from(tree.root)] == [True, False]
+    assert (tree.win, tree.finish_type) == (False, "give_up")
+
+
+def test_the_limit_of_questions_counts_comparisons_and_stops_at_the_next_step():
+    # two steps and two comparisons make 4; the fifth question is the last, and its reply is thrown away
+    tree, policy, *_ = filtered({(): [call("a", "1"), call("b", "1")], ("a(1)",): [ANSWER]}, {"a(1)": 1.0}, max_queries=5)
+    assert drawing(tree) == drawn("""
+        1 a(1) OK
+        0 b(1) OK
+    """)
+    assert (tree.win, tree.query_count, len(policy.states)) == (False, 5, 3)
+
+
+def test_a_state_with_one_child_compares_nothing():
+    tree, _, _, judge = filtered({(): [call("a", "1")], ("a(1)",): [ANSWER]}, {}, beam=1)
+    assert (judge.asked, tree.win, tree.query_count) == ([], True, 2)
+
+
+# --- golden trees -------------------------------------------------------------------------------------------------------------
+
+
+GOLDEN = {     # every kind of step: thought and call, text alone, a made-up name, an error, a give-up, an answer
+    (): [call("a", "bad", "Try."), Step("Let me think."), call("b", "1")],
+    ("a(bad)",): [call("fly", "{}"), GIVE_UP],
+    ("a(bad)", "invalid_hallucination_function_name({})"): [GIVE_UP],
+    ("Let me think.",): [call("b", "2"), ANSWER],
+    ("Let me think.", "b(2)"): [ANSWER, call("a", "3")],
+}
+
+
+@pytest.mark.parametrize(("name", "search", "settings"), [
+    ("8_DFS_woFilter_w2", dfsdt, {}),
+    ("8_DFS_w2", filtered, {"worth": {"Let me think.": 1.0, spell(ANSWER): 1.0}}),
+    ("8_CoT@2", cot, {"num_chains": 2}),
+])
+def test_a_search_grows_its_golden_tree(name, search, settings):
+    settings = settings | {"tree_id": name, "system": "Be brief.", "scenario": "train"}
+    tree = filtered(GOLDEN, **settings)[0] if search is filtered else grow(GOLDEN, search, **settings)[0]
+    path = Path(__file__).parent / "data" / "golden" / f"{name}.json"
+    assert tree_to_json(tree) == json.loads(path.read_text(encoding="utf-8"))
+    assert read_tree(path) == tree
 
 
 # --- CoT@n --------------------------------------------------------------------------------------------------------------------
