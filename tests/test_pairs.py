@@ -12,7 +12,7 @@ import pytest
 
 from lib.search.state import Code, Observation, State, Step
 from lib.trees import toolpreference
-from lib.trees.export import to_toolpreference, to_trl
+from lib.trees.export import to_toolpreference, to_trl, write_rows
 from lib.trees.leak import FEATURES, leak_probe
 from lib.trees.pairs import PreferencePair, give_up_pairs, outcome_pairs, pairs_of, path_pairs, step_pairs
 from lib.trees.record import ACTION_INPUT, Node, Tree
@@ -149,6 +149,28 @@ def test_a_rejected_call_that_is_made_later_on_the_way_is_marked():
     assert (pair.same_call, pair.rejected_call_reappears) == (False, True)
 
 
+def test_a_chosen_call_that_has_to_be_made_again_is_marked():
+    #  question ─┬─ first() failed
+    #            └─ search() ─┬─ second() failed
+    #                         └─ other() ── search() ── answer
+    tree, _ = branch(Step(name="first", arguments="{}"), Observation("", 8), chosen=SEARCH)
+    better = tree.root.children[1].children[0]
+    better.children.clear()
+    grow(better, Step(name="second", arguments="{}"), Observation("", 8), expand_num=3)
+    other = grow(better, Step(name="other", arguments="{}"), OK, expand_num=4)
+    again = grow(other, Step(name="search", arguments='{"n":2,"q":1}'), OK, expand_num=5)
+    grow(again, Step(name="Finish", arguments=ANSWER), Observation("done", 3), expand_num=6)
+    assert [(pair.chosen.name, pair.chosen_call_reappears) for pair in step_pairs(tree)] == [("search", True), ("other", False)]
+
+
+def test_off_the_path_a_chosen_call_that_the_path_makes_too_is_marked():
+    tree = lost_branch(("well", 0), ("invented", 1))
+    assert [pair.chosen_call_reappears for pair in outcome_pairs(tree)] == [False]
+    tree.root.children[1].description = "well"      # the one step of the success path is that call now
+    tree.root.children[1].children[0].description = "{}"
+    assert [pair.chosen_call_reappears for pair in outcome_pairs(tree)] == [True]
+
+
 def test_giving_up_anywhere_below_the_rejected_step_is_marked():
     tree, failed = branch(SEARCH, OK, chosen=Step(name="other", arguments="{}"))
     assert [pair.subtree_gave_up for pair in step_pairs(tree)] == [False]
@@ -218,7 +240,7 @@ def test_no_pairs_make_a_file_without_rows(tmp_path):
 
 def test_a_parquet_file_of_something_else_is_refused(tmp_path):
     datasets.Dataset.from_dict({"text": ["a"]}).to_parquet(str(tmp_path / "text.parquet"))
-    with pytest.raises(ValueError, match="text.parquet, columns: found no chosen, .* expected those of write_pairs"):
+    with pytest.raises(ValueError, match="text.parquet, columns: found no .*chosen, .* expected those of write_pairs"):
         read_pairs(tmp_path / "text.parquet")
 
 
@@ -248,6 +270,14 @@ def test_a_pair_is_exported_as_toolpreferences_row():
         "instruction": "Be brief.\nSpecifically, you have access to the following APIs: " + orjson.dumps(FUNCTIONS).decode(),
         "output": ["Thought: better\nAction: other\nAction Input: {}",
                    'Thought: \nAction: search\nAction Input: {"q": 1, "n": 2}']}
+
+
+@pytest.mark.parametrize("num_rows", [0, 1, 3])
+def test_rows_are_written_as_lines_or_as_toolpreferences_one_list(tmp_path: Path, num_rows: int):
+    rows = [{"id": str(number), "output": ["a\n", "ü"]} for number in range(num_rows)]
+    assert write_rows(tmp_path / "rows.json", iter(rows)) == write_rows(tmp_path / "rows.jsonl", iter(rows)) == num_rows
+    assert orjson.loads((tmp_path / "rows.json").read_bytes()) == rows
+    assert [orjson.loads(line) for line in (tmp_path / "rows.jsonl").read_bytes().splitlines()] == rows
 
 
 # --- the leak probe --------------------------------------------------------------------------------------------------
@@ -342,6 +372,7 @@ def test_a_file_longer_than_what_is_read_at_once_is_read_whole(tmp_path: Path, m
     ({"instruction": "none"}, "instruction: found no"), ({"output": ["Action: a\nAction: b", "x"]}, "'Action:' twice"),
     ({"instruction": FUNCTIONS_MARK + "__import__('os').getcwd()"}, "neither JSON nor a Python list"),
     ({"instruction": FUNCTIONS_MARK + "[1]"}, "a list of functions with names"),
+    ({"instruction": FUNCTIONS_MARK + "[{'name': 'a', 'x': b'1'}]"}, "functions: found what JSON cannot hold"),
 ])
 def test_a_bad_row_is_set_aside_with_its_number_and_field_and_the_rest_is_read(tmp_path: Path, change: dict, message: str):
     row = to_toolpreference(pair_with_history())

@@ -8,16 +8,19 @@ holds because `lib.chat` renders a message the same whatever follows it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Literal, TypeVar
 
 from lib.chat import Chat
-from lib.search.state import Step
+from lib.trees.deleak import action_only, thought_free
 from lib.trees.pairs import PreferencePair
 from lib.trees.sft import SftSample
 
-Target = Literal["full", "action_only"]
+Target = Literal["full", "action_only", "thought_free"]
+AIMED: dict[Target, Callable[[PreferencePair], PreferencePair]] = {
+    "full": lambda pair: pair, "action_only": action_only, "thought_free": thought_free,
+}
 Item = TypeVar("Item")
 
 
@@ -66,10 +69,11 @@ def sft_rows(samples: Sequence[SftSample], chat: Chat, *, skip: Collection[int] 
 
 
 def pair_row(pair: PreferencePair, chat: Chat, *, target: Target = "full") -> PairRow:
-    """A pair as tokens; `action_only` leaves the thoughts of both sides out, and with them the leak of the wording."""
-    chosen, rejected = (_without_thought(step) if target == "action_only" else step for step in (pair.chosen, pair.rejected))
+    """A pair as tokens; `action_only` leaves the thoughts of both sides out, and with them the leak of the wording, `thought_free`
+    those of the history too."""
+    aimed = AIMED[target](pair)
     return PairRow(
-        tuple(chat.state_ids(pair.state)), tuple(chat.step_ids(chosen)), tuple(chat.step_ids(rejected)), pair.tree_id
+        tuple(chat.state_ids(aimed.state)), tuple(chat.step_ids(aimed.chosen)), tuple(chat.step_ids(aimed.rejected)), pair.tree_id
     )
 
 
@@ -77,10 +81,6 @@ def chosen_row(row: PairRow) -> SftRow:
     """The chosen side alone as a fine-tuning row: the control that any preference result stands beside."""
     ids = row.prompt + row.chosen
     return SftRow(ids, (False,) * len(row.prompt) + (True,) * len(row.chosen), row.tree_id, 1)
-
-
-def _without_thought(step: Step) -> Step:
-    return replace(step, thought="", token_ids=()) if step.is_call else step
 
 
 def length_batches(items: Sequence[Item], length: Callable[[Item], int], *, batch_size: int, rng: Random) -> list[list[Item]]:

@@ -18,6 +18,7 @@ from lib.trees.record import Tree
 from lib.trees.steps import answer_edges, state_at
 
 Message = dict[str, Any]
+LEVELS_AROUND = 8  # of a row around a call's arguments, at most; orjson writes 254 in all
 
 
 def train_messages(tree: Tree) -> list[list[Message]]:
@@ -62,13 +63,18 @@ def to_toolpreference(pair: PreferencePair) -> dict[str, Any]:
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Write rows as JSON lines and return how many; the file appears whole or not at all."""
+    """Write rows as JSON lines, or as one JSON list where the name ends in .json (ToolPreference's own file), and return how many.
+
+    Rows are written one at a time; the file appears whole or not at all.
+    """
+    before, between, after = (b"[\n", b",\n", b"\n]\n") if path.suffix == ".json" else (b"", b"\n", b"\n")
     part, count = path.with_name(f".{path.name}.{os.getpid()}.part"), 0
     try:
         with part.open("wb") as file:
-            for row in rows:
-                file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-                count += 1
+            file.write(before)
+            for count, row in enumerate(rows, start=1):
+                file.write((between if count > 1 else b"") + orjson.dumps(row))
+            file.write(after if count or before else b"")
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -111,9 +117,13 @@ def _assistant(step: Step) -> Message:
 
 
 def _object_or_text(arguments: str) -> dict[str, Any] | str:
+    """The arguments as an object; as written where they are none, or nested too deep to be written inside a row."""
     try:
-        parsed = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
+        parsed = wrapped = orjson.loads(arguments)
+        for _ in range(LEVELS_AROUND):
+            wrapped = [wrapped]
+        orjson.dumps(wrapped)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return arguments
     return parsed if isinstance(parsed, dict) else arguments
 

@@ -41,19 +41,32 @@ class LeakReport:
 
 def leak_probe(pairs: Sequence[PreferencePair], *, num_folds: int = 5, num_resamples: int = 1000, seed: int = 0) -> LeakReport:
     """Fit and cross-validate the probe; pairs of one tree are never split between training and held-out data."""
-    trees = np.array([pair.tree_id for pair in pairs])
-    num_trees = len(set(trees.tolist()))
+    trees = [pair.tree_id for pair in pairs]
+    num_trees = len(set(trees))
     if num_trees < MIN_TREES or len(pairs) < MIN_PAIRS:
         reason = f"{len(pairs)} pairs from {num_trees} trees; the probe needs {MIN_PAIRS} pairs from {MIN_TREES} trees"
         return LeakReport(None, None, None, len(pairs), num_trees, reason=reason)
-    chosen = np.array([surface_features(pair.chosen) for pair in pairs])      # [N, F]
-    rejected = np.array([surface_features(pair.rejected) for pair in pairs])  # [N, F]
-    differences = chosen - rejected
-    right = _held_out(differences, trees, min(num_folds, num_trees))
-    low, high = _interval(right, trees, num_resamples, np.random.default_rng(seed))
+    chosen, rejected = _features(pairs)
+    right = told_right(pairs, num_folds=num_folds)
+    low, high = _interval(right, np.array(trees), num_resamples, np.random.default_rng(seed))
     named = [dict(zip(FEATURES, map(float, values), strict=True))
-             for values in (_fit(differences)[0], chosen.mean(axis=0), rejected.mean(axis=0))]
+             for values in (_fit(chosen - rejected)[0], chosen.mean(axis=0), rejected.mean(axis=0))]
     return LeakReport(float(right.mean()), low, high, len(pairs), num_trees, *named)
+
+
+def told_right(pairs: Sequence[PreferencePair], *, num_folds: int = 5) -> np.ndarray:
+    """[N] for each pair 1 where it is told right by a probe that has not seen its tree, 0 where wrong, 0.5 where it cannot say.
+
+    Raises:
+        ValueError: pairs of fewer than MIN_TREES trees; none of them could be held out.
+    """
+    trees = [pair.tree_id for pair in pairs]
+    num_trees = len(set(trees))
+    if num_trees < MIN_TREES:
+        raise ValueError(f"leak probe: found pairs of {num_trees} trees, expected {MIN_TREES} or more. Add trees; a probe is only "
+                         "worth something on a tree it has not seen.")
+    chosen, rejected = _features(pairs)
+    return _held_out(chosen - rejected, np.array(trees), min(num_folds, num_trees))
 
 
 def surface_features(step: Step) -> tuple[float, ...]:
@@ -63,6 +76,12 @@ def surface_features(step: Step) -> tuple[float, ...]:
             np.log1p(len(step.thought) + len(step.name) + len(step.arguments)), np.log1p(len(step.arguments)),
             white_space / max(1, len(step.arguments)), float(step.name.strip() == FINISH),
             float(AGAIN.search(step.thought) is not None))
+
+
+def _features(pairs: Sequence[PreferencePair]) -> tuple[np.ndarray, np.ndarray]:
+    """[N, F] surface features of the preferred sides, and of the others."""
+    return (np.array([surface_features(pair.chosen) for pair in pairs]),
+            np.array([surface_features(pair.rejected) for pair in pairs]))
 
 
 def _fit(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from lib.trees.record import ACTION, ACTION_INPUT, THOUGHT, Node
 
 Json = dict[str, Any]
 MAX_DEPTH = 120  # nodes from the root; ToolBench's deepest real one is 14, and orjson writes at most 254 levels (two a node)
+MAX_CODE = 2**31 - 1  # of either sign; ToolBench's codes run from -1 to 12, and a pair keeps them in 32 bits
 KINDS = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "an object"}
 _REQUIRED = object()
 
@@ -19,6 +20,8 @@ _REQUIRED = object()
 def take(raw: Json, key: str, kind: type, where: str, default: Any = _REQUIRED) -> Any:
     """raw[key], which must be of `kind`; `where` stands before the key in the message, e.g. "a.json, tree."."""
     value = raw.get(key, default)
+    if type(value) is kind:  # nearly always; the rest is for what is wrong
+        return value
     if value is _REQUIRED:
         raise ValueError(f"{where}{key}: found no such key, expected {KINDS[kind]}. Add it, or move the file away.")
     return check(value, kind, f"{where}{key}")
@@ -72,7 +75,7 @@ def read_tree_of_nodes(raw: Any, where: str) -> Node:
             below = f"{path}.children[{index}]"
             node.children.append(_read_node(child, node.depth + 1, below))
             stack.append((node.children[-1], child, below))
-        node.extra = rest(source, node_to_json(node), "children")
+        node.extra = _unknown(source, node)
     return root
 
 
@@ -82,7 +85,15 @@ def read_chain(raw: list[Any], root: Node, where: str) -> None:
     for parent, node in zip([root, *nodes], nodes, strict=False):
         parent.children.append(node)
     for source, node in zip(raw, nodes, strict=True):
-        node.extra = rest(source, node_to_json(node), "children")
+        node.extra = _unknown(source, node)
+
+
+def _unknown(source: Json, node: Node) -> Json:
+    """What the JSON of a node holds besides; nearly always nothing, which comparing whole objects tells fastest."""
+    written = node_to_json(node)
+    if "children" in source:
+        written["children"] = source["children"]
+    return {} if written == source else rest(source, written, "children")
 
 
 def _read_node(source: Any, depth: int, where: str) -> Node:
@@ -97,6 +108,9 @@ def _read_node(source: Any, depth: int, where: str) -> Node:
         raise ValueError(f"{path}node_type: found {node_type[:40]!r}, expected {THOUGHT!r}, {ACTION!r} or {ACTION_INPUT!r}. "
                          "Correct it, or move the file away.")
     code = None if source.get("observation_code") is None else take(source, "observation_code", int, path)
+    if code is not None and abs(code) > MAX_CODE:
+        raise ValueError(f"{path}observation_code: found {code}, expected one of ToolBench's codes, -1 to 12. Correct it, or move the "
+                         "file away.")
     return Node(node_type, take(source, "description", str, path), depth=depth, observation_code=code,
                 observation=take(source, "observation", str, path, ""), pruned=take(source, "pruned", bool, path, False),
                 finished=take(source, "finished", bool, path, False), expand_num=take(source, "expand_num", int, path, 0))

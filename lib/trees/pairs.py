@@ -38,6 +38,7 @@ class PreferencePair:
     same_call: bool = False                # both call the same function with equal arguments: the label is noise
     rejected_healthy: bool = False         # the rejected call was answered well (code 0)
     rejected_call_reappears: bool = False  # the rejected call also stands somewhere on the success path
+    chosen_call_reappears: bool = False    # the chosen call is made again later on the success path (off it: stands on it)
     chosen_is_finish: bool = False
     subtree_gave_up: bool = False          # some path below the rejected step ends in giving up
     chosen_q: float | None = None          # value of the step by MCTS, in its own unit; None for source "tree"
@@ -132,18 +133,25 @@ def _branches_off(tree: Tree, success: Path) -> Iterator[tuple[Path, list[Edge]]
 
 
 def _pair(tree: Tree, state: State, success: Path, depth: int, edge: Edge, other: Edge) -> PreferencePair:
-    rejected_call = call_key(other.step)
+    chosen_call, rejected_call = call_key(edge.step), call_key(other.step)
     is_call = other.step.is_call
+    is_on_path = depth < len(success) and success[depth].end is edge.end
     return PreferencePair(
         state=state, chosen=edge.step, rejected=other.step, depth=depth,
         tree_id=tree.tree_id, query_id=tree.query_id, scenario=tree.scenario,
         chosen_code=edge.code, rejected_code=other.code,
-        same_call=is_call and rejected_call == call_key(edge.step),
+        same_call=is_call and rejected_call == chosen_call,
         rejected_healthy=other.code == Code.OK,
-        rejected_call_reappears=is_call and any(rejected_call == call_key(step.step) for step in success),
+        rejected_call_reappears=is_call and _stands_on(success, rejected_call),
+        chosen_call_reappears=edge.step.is_call and _stands_on(success[depth + 1:] if is_on_path else success, chosen_call),
         chosen_is_finish=edge.step.name.strip() == FINISH,
         subtree_gave_up=any(node.observation_code == Code.GAVE_UP for node in other.nodes[0].walk()),
         chosen_q=edge.value("q_value"), rejected_q=other.value("q_value"))
+
+
+def _stands_on(path: Path, call: tuple[str, str]) -> bool:
+    """True where a step of `path` makes the call."""
+    return any(call_key(edge.step) == call for edge in path)
 
 
 def _num_shared(first: tuple[Edge, ...], second: tuple[Edge, ...]) -> int:

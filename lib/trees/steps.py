@@ -7,7 +7,7 @@ states; a path is a tuple of edges from the root. With this rule the edges of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -80,8 +80,15 @@ def num_steps(tree: Tree) -> int:
 
 def success_edges(tree: Tree) -> Path:
     """The path to the first final answer in the order of the search (code 3); () where there is none."""
-    found = [path for path in paths(tree) if path[-1].code == Code.FINAL_ANSWER]
-    return min(found, key=lambda path: path[-1].end.expand_num or float("inf"), default=())
+    parents: dict[int, Node] = {}
+    answers = []
+    for node in tree.root.walk():
+        for child in node.children:
+            parents[id(child)] = node
+        if node.observation_code == Code.FINAL_ANSWER and _ends_a_step(node) and node is not tree.root:
+            answers.append(node)
+    answer = min(answers, key=lambda node: node.expand_num or float("inf"), default=tree.root)
+    return _edges_to(answer, parents, tree.root)
 
 
 def answer_edges(tree: Tree) -> Path:
@@ -161,10 +168,27 @@ def number_states(root: Node, query_count: int) -> None:
 
 def _chain(node: Node) -> tuple[Node, ...]:
     nodes = [node]
-    while node.expand_num == 0 and len(node.children) == 1:
+    while not _ends_a_step(node):
         node = node.children[0]
         nodes.append(node)
     return tuple(nodes)
+
+
+def _ends_a_step(node: Node) -> bool:
+    """True for a decision state, a leaf, and a fork that no `expand_num` marks."""
+    return node.expand_num != 0 or len(node.children) != 1
+
+
+def _edges_to(end: Node, parents: Mapping[int, Node], root: Node) -> Path:
+    """The steps from the root to the node that ends one, given each node's parent by id."""
+    edges: list[Edge] = []
+    while end is not root:
+        nodes, end = [end], parents[id(end)]
+        while end is not root and not _ends_a_step(end):
+            nodes.append(end)
+            end = parents[id(end)]
+        edges.append(Edge(tuple(reversed(nodes))))
+    return tuple(reversed(edges))
 
 
 def _turns(nodes: Sequence[Node]) -> Iterator[Turn]:

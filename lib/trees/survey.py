@@ -7,7 +7,7 @@ everything else reads that store tree by tree.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from lib.search.annotate import annotate
 from lib.search.driver import Failure
 from lib.search.expert import Conduct
 from lib.search.state import Policy
+from lib.trees.pair_filters import Keep, kept_pairs
 from lib.trees.pairs import PreferencePair, give_up_pairs, outcome_pairs, pairs_of, path_pairs, step_pairs
 from lib.trees.record import Tree
 from lib.trees.steps import num_steps, success_edges
@@ -83,12 +84,21 @@ def survey(trees: Iterable[Tree]) -> Survey:
 
 
 def chosen_pairs(
-    trees: Iterable[Tree], *, kinds: Sequence[str] = ("step",), drop_same_call: bool, max_per_tree: int
+    trees: Iterable[Tree], *, kinds: Sequence[str] = ("step",), drop_same_call: bool, max_per_tree: int,
+    filters: Mapping[str, Keep] | None = None, removed: Counter[str] | None = None,
 ) -> Iterator[PreferencePair]:
-    """Pairs of these PAIR_KINDS tree by tree, of each tree the first `max_per_tree`, step-wise from the root on; 0 keeps all."""
+    """Pairs of these PAIR_KINDS tree by tree, of each tree the first `max_per_tree`, step-wise from the root on; 0 keeps all.
+
+    Args:
+        filters: by name (`pair_filters`); a pair that one of them removes does not use up the tree's share.
+        removed: counted up by the name of the filter that removed a pair, and under "max_per_tree" by what is above that.
+    """
+    removed = Counter() if removed is None else removed
     for tree in trees:
-        pairs = pairs_of(tree, kinds, drop_same_call=drop_same_call)
-        yield from pairs[:max_per_tree or None]
+        pairs = list(kept_pairs(pairs_of(tree, kinds, drop_same_call=drop_same_call), filters or {}, removed))
+        kept = pairs[:max_per_tree or None]
+        removed["max_per_tree"] += len(pairs) - len(kept)
+        yield from kept
 
 
 def expert_trees(hub: Hub, queries: Sequence[Query], conduct: Conduct, *, max_depth: int, beam: int, max_queries: int,

@@ -102,7 +102,12 @@ def parse_tree(data: bytes, *, where: str, tree_id: str) -> Tree:
 
 def tree_to_json(tree: Tree) -> Json:
     """The answer object of a tree, in ToolBench's layout and order of keys; keys that ToolBench does not know come last."""
-    raw = {"win": tree.win} | (_chains_json(tree) if _is_chains(tree.method) else {"tree": _search_json(tree)})
+    return _object_json(tree, _chains_json(tree) if _is_chains(tree.method) else {"tree": _search_json(tree)})
+
+
+def _object_json(tree: Tree, body: Json) -> Json:
+    """tree_to_json around its largest part, which is given: the nodes of the search or of the chains."""
+    raw = {"win": tree.win} | body
     nodes = [node for edge in success_edges(tree) for node in edge.nodes]
     answer = _answer_json(tree)
     raw |= {"forward_args": tree.forward_args, "compare_candidates": [_flat_json(tree, nodes)] if nodes else [],
@@ -133,7 +138,8 @@ def _tree_from_json(raw: Json, where: str, tree_id: str) -> Tree:
         scenario=take(raw, "scenario", str, where, ""), forward_args=take(raw, "forward_args", dict, where, {}))
     if not any(node.expand_num for node in tree.root.walk()):
         number_states(tree.root, tree.query_count)
-    tree.extra = _left_over(raw, tree_to_json(tree))
+    # the nodes have been compared one by one: of a search they need not be written for the comparison
+    tree.extra = _left_over(raw, _object_json(tree, _chains_json(tree) if _is_chains(method) else {"tree": _search_sizes(tree)}))
     return tree
 
 
@@ -179,9 +185,12 @@ def _left_over(raw: Json, written: Json) -> Json:
 
 
 def _search_json(tree: Tree) -> Json:
-    nodes = list(tree.root.walk())
-    levels = 1 + max(node.depth for node in nodes)
-    return {"size": len(nodes), "max_length": levels, "tree": tree_of_nodes_to_json(tree.root)} | tree.extra.get("tree", {})
+    return _search_sizes(tree) | {"tree": tree_of_nodes_to_json(tree.root)} | tree.extra.get("tree", {})
+
+
+def _search_sizes(tree: Tree) -> Json:
+    depths = [node.depth for node in tree.root.walk()]
+    return {"size": len(depths), "max_length": 1 + max(depths)}
 
 
 def _chains_json(tree: Tree) -> Json:

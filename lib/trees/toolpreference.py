@@ -50,6 +50,7 @@ def read_row(row: Any) -> PreferencePair:
     """One row as a pair; ValueError names the field, what was found and expected."""
     if not isinstance(row, dict):
         raise ValueError(f"found {type(row).__name__}, expected an object {{id, category, instruction, input, output}}.")
+    _check_writable(row, "row")
     for field in ("instruction", "input"):
         if not isinstance(row.get(field), str):
             raise ValueError(f"{field}: found {type(row.get(field)).__name__}, expected text.")
@@ -127,7 +128,17 @@ def _functions(text: str) -> tuple[FunctionSchema, ...]:
             raise ValueError(f"instruction: the functions are neither JSON nor a Python list: {text[:60]!r}.") from None
     if not (isinstance(found, list) and all(isinstance(f, dict) and isinstance(f.get("name"), str) for f in found)):
         raise ValueError(f"instruction: expected a list of functions with names, found {text[:60]!r}.")
+    _check_writable(found, "instruction, functions")
     return tuple(found)
+
+
+def _check_writable(value: Any, where: str) -> None:
+    """Refuse what could be read and trained on, and would stop the writing of the whole data set."""
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"{where}: found what JSON cannot hold ({error}), expected UTF-8 text, 64-bit numbers and at most 254 levels "
+                         "of nesting. Correct it, or leave the row out.") from None
 
 
 def _history(text: str) -> tuple[str, tuple[Turn, ...]]:
