@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lib.atomic import moved_into_place
 from lib.data.sample import FieldError, ToolCall, ToolSample
 
 COLUMNS = ("sample_id", "messages", "tools", "gold_calls", "gold_text", "meta")
@@ -41,18 +42,11 @@ def row_to_sample(row: dict[str, Any]) -> ToolSample:
 
 def write_samples(path: str | os.PathLike[str], samples: Iterable[ToolSample], *, batch_size: int = 500) -> int:
     """Write samples as Parquet and return how many; the file appears whole or not at all, with one batch in memory."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     count, stream = 0, iter(samples)
-    try:
-        with pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
-            while batch := [sample_to_row(sample) for sample in islice(stream, batch_size)]:
-                writer.write_table(pa.Table.from_pylist(batch, schema=SCHEMA))
-                count += len(batch)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with moved_into_place(path) as part, pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
+        while batch := [sample_to_row(sample) for sample in islice(stream, batch_size)]:
+            writer.write_table(pa.Table.from_pylist(batch, schema=SCHEMA))
+            count += len(batch)
     return count
 
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from lib.data.formats import Reader
 from lib.data.sample import FieldError, ToolSample, check_sample
-from lib.trees.toolpreference import _elements as json_values
+from lib.trees.toolpreference import json_values
 
 NumTokens = Callable[[ToolSample], int]
 MAX_REASON = 300                          # characters

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lib.atomic import moved_into_place
 from lib.evaluate.bfcl import Answer, executable, read_answer
 from lib.evaluate.bfcl_data import JAVA_OR_JAVASCRIPT, MULTI_TURN, Item
 from lib.evaluate.call_text import CallText, call_string
@@ -81,7 +82,6 @@ def _group(category: str) -> str:
 
 
 def _write(path: Path, lines: Sequence[str]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(lines), "utf-8")
-    return partial.replace(path)
+    with moved_into_place(path) as part:
+        part.write_text("".join(lines), "utf-8")
+    return path

@@ -7,7 +7,6 @@ papers' "Avg" columns. Metrics of some episodes leave out the others, and scenar
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from lib.atomic import moved_into_place
 from lib.evaluate.pass_rate import EpisodeScore
 from lib.evaluate.statistics import Groups, Interval, PairedDifference, bootstrap_interval, paired_difference, stratified_mean
 
@@ -98,12 +98,8 @@ def seed_paired(runs_a: Sequence[Run], runs_b: Sequence[Run], metric: str, **set
 
 def save_scores(scores: Run, path: Path) -> None:
     """Write scores as JSON lines; the file appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with moved_into_place(path) as part, part.open("wb") as file:
         file.writelines(orjson.dumps(episode) + b"\n" for episode in scores)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load_scores(path: Path) -> list[EpisodeScore]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from lib.atomic import moved_into_place
 from lib.evaluate.prediction import PathNode, Prediction
 from lib.trees.nodes import check, take
 from lib.trees.toolbench import MAX_BYTES, SetAside
@@ -73,12 +74,8 @@ def write_predictions(path: str | os.PathLike[str], predictions: Iterable[Predic
             raise ValueError(f"{path.name}: found two predictions for query {one.query_id!r}, expected one. Write one model and "
                              "one scenario a file.")
         entries[one.query_id] = prediction_to_json(one)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with moved_into_place(path) as part:
         part.write_bytes(orjson.dumps(entries, option=orjson.OPT_INDENT_2))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return len(entries)
 
 

@@ -5,8 +5,6 @@ On disk it is a ToolBench query record (`query_id`, `query`, `api_list`, `releva
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from lib.atomic import moved_into_place
 from lib.hub.documents import api_record
 from lib.hub.registry import Hub, function_name
 from lib.hub.spec import Value
@@ -96,19 +95,9 @@ def query_from_dict(record: Any, *, source: str = "query record") -> Query:
 
 def write_queries(queries: Iterable[Query], path: Path, hub: Hub) -> None:
     """Write one JSON object a line. The file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for query in queries:
-                file.write(orjson.dumps(query_to_dict(query, hub), option=orjson.OPT_APPEND_NEWLINE))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)     # mkstemp gives 0600
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with moved_into_place(path) as part, part.open("wb") as file:
+        for query in queries:
+            file.write(orjson.dumps(query_to_dict(query, hub), option=orjson.OPT_APPEND_NEWLINE))
 
 
 def read_queries(path: Path) -> Iterator[Query]:

@@ -5,13 +5,13 @@ Nothing here is read back by us; our own stores are in `store.py`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from lib.atomic import moved_into_place
 from lib.search.state import Observation, State, Step, Turn
 from lib.trees.pairs import PreferencePair
 from lib.trees.record import Tree
@@ -68,16 +68,12 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     Rows are written one at a time; the file appears whole or not at all.
     """
     before, between, after = (b"[\n", b",\n", b"\n]\n") if path.suffix == ".json" else (b"", b"\n", b"\n")
-    part, count = path.with_name(f".{path.name}.{os.getpid()}.part"), 0
-    try:
-        with part.open("wb") as file:
-            file.write(before)
-            for count, row in enumerate(rows, start=1):
-                file.write((between if count > 1 else b"") + orjson.dumps(row))
-            file.write(after if count or before else b"")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    count = 0
+    with moved_into_place(path) as part, part.open("wb") as file:
+        file.write(before)
+        for count, row in enumerate(rows, start=1):
+            file.write((between if count > 1 else b"") + orjson.dumps(row))
+        file.write(after if count or before else b"")
     return count
 
 

@@ -7,9 +7,7 @@ written beside their place and moved there whole, and read as a stream.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from functools import lru_cache
 from itertools import islice
@@ -20,12 +18,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lib.atomic import PathLike, moved_into_place
 from lib.search.state import FunctionSchema, Observation, State, Step
 from lib.trees.pairs import PreferencePair
 from lib.trees.record import Tree
 from lib.trees.toolbench import MAX_BYTES, SetAside, parse_tree, tree_to_json
 
-PathLike = str | os.PathLike[str]
 NESTED = ("state", "chosen", "rejected")  # fields of a pair that are kept as JSON text
 ARROW_TYPES = {"str": pa.string(), "bool": pa.bool_(), "int": pa.int32(), "int | None": pa.int32(),
                "float | None": pa.float64()}
@@ -37,7 +35,7 @@ SCHEMA = pa.schema([(name, pa.string()) for name in TEXTS] + [(field.name, ARROW
 def write_trees(path: PathLike, trees: Iterable[Tree]) -> int:
     """Write the trees one a line and return how many; the file appears whole or not at all."""
     count = 0
-    with _moved_into_place(path) as part, part.open("wb") as file:
+    with moved_into_place(path) as part, part.open("wb") as file:
         for tree in trees:
             file.write(orjson.dumps({"tree_id": tree.tree_id} | tree_to_json(tree), option=orjson.OPT_APPEND_NEWLINE))
             count += 1
@@ -86,7 +84,7 @@ def _is_too_long(part: bytes) -> bool:
 def write_pairs(path: PathLike, pairs: Iterable[PreferencePair], *, batch_size: int = 500) -> int:
     """Write pairs as Parquet and return how many; at most `batch_size` of them are in memory at once."""
     count, stream = 0, iter(pairs)
-    with _moved_into_place(path) as part, pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
+    with moved_into_place(path) as part, pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
         while batch := list(islice(stream, batch_size)):
             writer.write_table(pa.Table.from_pylist([_row(pair) for pair in batch], schema=SCHEMA))
             count += len(batch)
@@ -133,16 +131,3 @@ def _step(raw: dict[str, Any]) -> Step:
 @lru_cache(maxsize=64)  # pairs of one tree stand next to each other
 def _functions(text: str) -> tuple[FunctionSchema, ...]:
     return tuple(orjson.loads(text))
-
-
-@contextmanager
-def _moved_into_place(path: PathLike) -> Iterator[Path]:
-    """A path beside `path` to write to; renamed to it when the block ends well, removed when it does not."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

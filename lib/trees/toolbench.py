@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from lib.atomic import moved_into_place
 from lib.search.state import FunctionSchema
 from lib.trees.export import train_messages
 from lib.trees.nodes import (
@@ -53,13 +54,8 @@ def read_tree(path: str | os.PathLike[str]) -> Tree:
 
 def write_tree(path: str | os.PathLike[str], tree: Tree) -> None:
     """Write a tree as an answer file, whole or not at all. A file named f"{tree.tree_id}.json" keeps the tree's id."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with moved_into_place(path) as part:
         part.write_bytes(orjson.dumps(tree_to_json(tree), option=orjson.OPT_INDENT_2))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def iter_trees(sources: Iterable[str | os.PathLike[str]], on_bad: Callable[[SetAside], None]) -> Iterator[Tree]:

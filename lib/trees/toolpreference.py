@@ -37,7 +37,7 @@ def iter_toolpreference(path: str | Path, on_bad: Callable[[SetAside], None]) ->
     with path.open(encoding="utf-8", errors="replace") as file:
         number = 0
         try:
-            for number, row in enumerate(_elements(file), 1):
+            for number, row in enumerate(json_values(file), 1):
                 try:
                     yield read_row(row)
                 except ValueError as error:
@@ -71,7 +71,7 @@ def read_row(row: Any) -> PreferencePair:
     )  # fmt: skip
 
 
-def _elements(file: TextIO) -> Iterator[Any]:
+def json_values(file: TextIO) -> Iterator[Any]:
     """The values of a JSON list, or of JSON one after another, without holding them all."""
     decoder, buffer, at = JSONDecoder(), file.read(CHUNK).lstrip("\ufeff \t\r\n"), 0
     is_list = buffer.startswith("[")
