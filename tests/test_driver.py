@@ -142,7 +142,7 @@ def test_a_policy_that_returns_too_few_rows_is_named_as_the_cause():
         async def sample(self, states, n, *, seeds):
             return (await super().sample(states, n, seeds=seeds))[1:]
 
-    with pytest.raises(RuntimeError, match="steps for 3 states, expected 4"):
+    with pytest.raises(RuntimeError, match="answered for 3 states, expected 4"):
         run_searches(searches(4), Short(), concurrency=4)
 
 

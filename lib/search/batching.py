@@ -1,7 +1,7 @@
 """One policy for many searches: what they ask for at about the same time goes to the model as one batch.
 
-A search asks for steps, or for the weights of labels, and waits. A batch is full when every running search waits; it is sent earlier when nothing has
-happened for a moment, which means that the others are held up by their tools.
+A search asks for steps, or for the weights of labels, and waits. A batch is full when every running search waits; it is sent
+earlier when nothing has happened for a moment, which means that the others are held up by their tools.
 """
 
 from __future__ import annotations

@@ -26,11 +26,12 @@ def mcts_tree(
     top = Node(ACTION_INPUT)
     answers: list[Node] = []
     count = _hang(top, root, observed, answers)
+    turns = [[asdict(step), seen and asdict(seen)] for step, seen in start.turns]
     method = f"MCTS_n{rules.num_simulations}"
     return Tree(
         tree_id=f"{query_id}_{method}", query_id=query_id, query=start.query, functions=list(start.functions), root=top,
         win=bool(answers), method=method, query_count=count, final_answer=answers[0].description if answers else "",
-        system=start.system, scenario=scenario, forward_args={**asdict(rules), "level": start.level, "turns": [[asdict(step), seen and asdict(seen)] for step, seen in start.turns]},
+        system=start.system, scenario=scenario, forward_args={**asdict(rules), "level": start.level, "turns": turns},
     )
 
 
