@@ -13,8 +13,10 @@ from typing import Literal
 
 SCENARIOS = ("G1_instruction", "G1_tool", "G1_category", "G2_instruction", "G2_category", "G3_instruction")
 SEARCHES = ("dfsdt", "cot")
-ROLES = ("base", "sft", "sft_chosen", "tree_dpo", "mcts_dpo", "expert")
-CONTRASTS = (("tree_dpo", "sft"), ("tree_dpo", "sft_chosen"), ("sft", "base"))   # the first is compared with the second
+ROLES = ("base", "sft", "sft_chosen", "tree_dpo", "mcts_dpo", "joint", "expert")
+CONTRASTS = (   # the first is compared with the second
+    ("tree_dpo", "sft"), ("tree_dpo", "sft_chosen"), ("sft", "base"), ("mcts_dpo", "sft"), ("mcts_dpo", "tree_dpo"),
+)
 MEASURES = ("checked_pass_rate", "checked_pass_rate_solvable", "pass_rate", "calls", "nodes")   # what is compared
 PLACES = {
     "scenario": (*SCENARIOS, "mean"),   # "mean": unweighted mean of the six scenarios
@@ -60,6 +62,8 @@ METRICS: dict[str, Metric] = {
     "data/same_call_share": Metric("pairs whose two steps make the same call, before any are dropped", "share", "lower"),
     "data/leak_accuracy": Metric(
         "held-out accuracy of telling chosen from rejected without the prompt; chance: 0.5", "share", "lower"),
+    "data/leak_accuracy_sentences": Metric("the same without the sentences that speak of other tries", "share", "lower"),
+    "data/leak_accuracy_action_only": Metric("the same without the thoughts of both steps", "share", "lower"),
     "data/seconds": Metric("wall time of the expert's searches", "s", "lower"),
     # 02_curriculum_sft
     "sft/loss": Metric("training loss of the step, mean over the tokens of steps", "nats/token", "lower"),
@@ -93,6 +97,30 @@ METRICS: dict[str, Metric] = {
     "dpo/pairs": Metric("training pairs", "pairs", "neutral"),
     "dpo/pairs_set_aside": Metric("pairs left out: longer than max_length, or two sides that say the same", "pairs", "lower"),
     "dpo/seconds": Metric("wall time of the preference training", "s", "lower"),
+    # 04_mcts_dpo: one value a round
+    "mcts/hard_perplexity": Metric("perplexity of the gold answers that are searched, mean", "1", "lower"),
+    "mcts/rest_perplexity": Metric("the same over the rest of the buffer", "1", "lower"),
+    "mcts/searches": Metric("queries searched", "queries", "neutral"),
+    "mcts/failed_searches": Metric("searches that broke and left no tree", "queries", "lower"),
+    "mcts/steps": Metric("steps of a tree, mean", "steps", "neutral"),
+    "mcts/trees_with_right_end": Metric("trees in which some path ends right", "share", "higher"),
+    "mcts/trees_with_wrong_end": Metric("trees in which some path ends wrong", "share", "neutral"),
+    "mcts/sampled_tokens": Metric("tokens sampled in the round's searches", "tokens", "neutral"),
+    "mcts/search_seconds": Metric("wall time of the round's searches", "s", "lower"),
+    "mcts/pairs": Metric("pairs kept, trained on but for those set aside", "pairs", "higher"),
+    "mcts/pairs_set_aside": Metric("pairs longer than max_length, not trained on", "pairs", "lower"),
+    "mcts/removed_min_visits": Metric("states without two steps visited often enough", "states", "neutral"),
+    "mcts/removed_min_gap": Metric("pairs left out, too close in value", "pairs", "neutral"),
+    "mcts/removed_max_overlap": Metric("pairs left out, nearly the same words", "pairs", "neutral"),
+    "mcts/removed_min_chosen_q": Metric("pairs left out, the better step is bad, too", "pairs", "neutral"),
+    "mcts/removed_chosen_wrong": Metric("pairs left out, the better step ended wrong", "pairs", "neutral"),
+    "mcts/removed_max_per_tree": Metric("pairs left out, beyond the share of their tree", "pairs", "neutral"),
+    "mcts/loss": Metric("preference loss of the step, rounds one after another", "nats/pair", "lower"),
+    "mcts/margin": Metric("beta times the log-ratio of chosen minus that of rejected", "nats", "higher"),
+    "mcts/accuracy": Metric("pairs of the step with a positive margin", "share", "higher"),
+    "mcts/ranked_right_before": Metric("the round's pairs whose chosen step was the likelier one before it", "share", "higher"),
+    "mcts/ranked_right_after": Metric("the same after it, on the pairs trained on", "share", "higher"),
+    "mcts/train_seconds": Metric("wall time of the round's training", "s", "lower"),
     # 05_evaluation
     "{scenario}/{search}/pass_rate": Metric(
         "queries answered without an apology: ToolBench's first pass rate", "share", "higher"),
@@ -129,7 +157,7 @@ METRICS: dict[str, Metric] = {
 }
 
 STAGE_OF = {   # first part of a METRICS key -> the stage that logs it
-    "base": "00_base_model", "data": "01_preference_data", "sft": "02_curriculum_sft", "dpo": "03_tree_dpo",
+    "base": "00_base_model", "data": "01_preference_data", "sft": "02_curriculum_sft", "dpo": "03_tree_dpo", "mcts": "04_mcts_dpo",
     "{scenario}": "05_evaluation", "search": "05_evaluation", "paired": "05_evaluation", "compare": "06_compare",
 }
 

@@ -1,8 +1,7 @@
 """The numbers of a stage, checked before anything runs.
 
-Each stage has one frozen pydantic model: its fields are the names of the notebook's parameters cell, their defaults the lab
-profile, their types the ranges. Values come from that cell, from a flat YAML file and from the command line (`-p`), and all
-of them pass `freeze`. Another parameter is one line here and one in the cell.
+Values come from the notebook's parameters cell, from a flat YAML file and from the command line (`-p`), and all of them pass `freeze`,
+which makes the stage's model of `lib.stages`.
 """
 
 from __future__ import annotations
@@ -11,151 +10,12 @@ import ast
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from lib.trees.pairs import PAIR_KINDS
-
-Seed = Annotated[int, Field(ge=0, lt=2**32)]            # what NumPy and torch both accept
-Count = Annotated[int, Field(ge=1)]
-CountOrAll = Annotated[int, Field(ge=0)]                # 0: no limit
-LoraRank = Annotated[int, Field(ge=0, le=1024)]         # 0: all weights are trained
-Share = Annotated[float, Field(ge=0, le=1)]
-LearningRate = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Text = Annotated[str, Field(min_length=1)]
-
-
-def some_of(*allowed: str) -> AfterValidator:
-    """A check that a text lists names of `allowed`, divided by commas, each at most once."""
-    def check(text: str) -> str:
-        names = text.split(",")
-        if wrong := [name for name in names if name not in allowed]:
-            raise ValueError(f"{wrong[0]!r} is none of {', '.join(allowed)} (divide by commas, no spaces)")
-        if len(set(names)) < len(names):
-            raise ValueError("a name stands there twice")
-        return text
-    return AfterValidator(check)
-
-
-Roles = Annotated[str, some_of("base", "sft", "sft_chosen", "tree_dpo", "mcts_dpo", "expert")]
-Searches = Annotated[str, some_of("dfsdt", "cot")]
-PairKinds = Annotated[str, some_of(*PAIR_KINDS)]
-
-
-class StageParams(BaseModel):
-    """What every stage has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
-
-    profile: Text = "lab"     # folder of params/ that the values come from
-    seed: Seed = 0            # seeds Python, NumPy and torch
-    source_run: str = ""      # MLflow run id of the stage before; "" takes the latest finished one of profile and seed
-
-
-class BaseModelParams(StageParams):
-    """00_base_model: pre-training of the small embedded model."""
-
-    vocab_size: Annotated[int, Field(ge=300, le=65536)] = 2048   # entries of the BPE tokenizer
-    hidden_size: Annotated[int, Field(ge=16, multiple_of=8)] = 192
-    num_layers: Count = 6
-    num_heads: Count = 4
-    feed_forward: Annotated[int, Field(ge=16)] = 512
-    num_tokens: Count = 53_000_000       # tokens seen, padding not counted
-    batch_tokens: Annotated[int, Field(ge=256)] = 4096   # of one step, padding counted
-    muon_lr: LearningRate = 0.02         # of the matrices of the blocks
-    adamw_lr: LearningRate = 0.003       # of embeddings and norms
-    num_probe_rows: Count = 200          # rows behind each accuracy at the end
-    output_path: Text = "assets/base"                            # from the repository root
-
-
-class PreferenceDataParams(StageParams):
-    """01_preference_data: trees of the expert (or ToolBench's) and the pairs cut from them."""
-
-    num_queries: Count = 1200            # training queries the expert annotates
-    max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
-    beam: Count = 2                      # siblings tried at a state before going back up
-    max_queries: Count = 60              # calls of the policy in one search
-    mistake_rate: Share = 0.5            # chance that the expert errs at a state without children, where a mistake fits
-    second_mistake_rate: Share = 0.1     # the same where an earlier child failed
-    recovery_rate: Share = 0.6           # chance to go on in the same path after an error
-    thought_rate: Share = 0.6            # share of messages with a thought
-    tempter_share: Share = 0.5           # share of mistakes that are the base model's own samples
-    base_model: Text = "assets/base"     # the tempter; asked only where tempter_share is above 0
-    trees_path: str = ""                 # folder of ToolBench answer files; "" lets the expert search the hub
-    pair_kinds: PairKinds = "step"       # which pairs are cut; outcome and give_up are off the success path
-    drop_same_call: bool = True          # leave out step-wise pairs whose two steps make the same call
-    max_pairs_per_tree: CountOrAll = 0   # 0 keeps all
-
-
-class CurriculumSftParams(StageParams):
-    """02_curriculum_sft: supervised training on success paths, in an order."""
-
-    base_model: Text = "assets/base"     # folder from the repository root, or a model's name on a hub
-    order: Literal["mixed", "easy_to_hard", "hard_to_easy"] = "mixed"
-    num_trees: CountOrAll = 900          # trees whose success paths are used; 0 uses all
-    mask_share: Share = 0.5              # share of the paths in which functions and parameters bear invented names
-    imitate_failed: bool = False         # also learn calls of names that do not exist and with arguments that were refused
-    epochs: Count = 2
-    batch_size: Count = 4                # rows a step
-    learning_rate: LearningRate = 0.001
-    lora_rank: LoraRank = 0              # 0 trains all weights
-    max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of a row; longer ones are set aside
-    backend: Literal["hf", "unsloth", "auto"] = "hf"  # auto: unsloth where it is installed and there is a GPU
-
-
-class TreeDpoParams(StageParams):
-    """03_tree_dpo: preference training on step pairs."""
-
-    own_queries: CountOrAll = 700        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
-    own_temperature: NotNegative = 0.7   # at which it makes them
-    beta: Positive = 0.3                 # pull to the reference, no unit
-    learning_rate: LearningRate = 0.0001
-    epochs: Count = 1
-    batch_size: Count = 8                # pairs a step
-    lora_rank: LoraRank = 0              # 0 trains all weights
-    loss: Literal["sigmoid", "ipo", "hinge"] = "sigmoid"
-    target: Literal["full", "action_only"] = "full"   # the tokens of a step that the loss covers
-    sft_weight: NotNegative = 1.0        # weight of the chosen step's negative log-likelihood in the loss
-    train_control: bool = True           # also train the same steps on the chosen side alone
-    max_pairs: CountOrAll = 0            # 0 uses all
-    max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of prompt and both steps; longer pairs are set aside
-
-
-class EvaluationParams(StageParams):
-    """05_evaluation: the models on six scenarios."""
-
-    roles: Roles = "base,sft,sft_chosen,tree_dpo"
-    queries_per_scenario: Count = 12
-    searches: Searches = "dfsdt,cot"
-    max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
-    max_queries: Count = 30              # calls of the policy in one search
-    temperature: NotNegative = 0.5       # 0 takes the likeliest token
-    max_new_tokens: Count = 128          # tokens of one step
-    concurrency: Annotated[int, Field(ge=1, le=4096)] = 128  # searches under way at once
-    bootstrap_samples: Annotated[int, Field(ge=100)] = 2000  # resamples behind each interval
-    query_seed: Seed = 0                 # draws the queries; the same for every model and training seed
-
-
-class CompareParams(StageParams):
-    """06_compare: runs side by side, and beside the papers."""
-
-    # the papers and projects whose tables stand beside ours
-    reference_tables: Annotated[str, some_of("tp_llama", "toolbench", "stabletoolbench", "steptool")] = "tp_llama,steptool"
-    bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
-
-
-PARAMS: dict[str, type[StageParams]] = {
-    "00_base_model": BaseModelParams,
-    "01_preference_data": PreferenceDataParams,
-    "02_curriculum_sft": CurriculumSftParams,
-    "03_tree_dpo": TreeDpoParams,
-    "05_evaluation": EvaluationParams,
-    "06_compare": CompareParams,
-}
+from lib.stages import PARAMS, StageParams
 
 
 def freeze(stage: str, values: Mapping[str, Any], *, where: str = "parameters cell") -> StageParams:
@@ -184,7 +44,7 @@ def freeze_cell(stage: str, namespace: Mapping[str, Any]) -> StageParams:
 def model_of(stage: str) -> type[StageParams]:
     """The stage's parameter model."""
     if stage not in PARAMS:
-        raise ValueError(f"{stage!r} has no parameters in lib/params.py; known stages: {', '.join(PARAMS)}.")
+        raise ValueError(f"{stage!r} has no parameters in lib/stages.py; known stages: {', '.join(PARAMS)}.")
     return PARAMS[stage]
 
 

@@ -29,12 +29,12 @@ from lib.provenance import ROOT, digest_of, path_digest
 
 STAGES = ("01_preference_data", "02_curriculum_sft", "03_tree_dpo", "04_mcts_dpo", "05_evaluation", "06_compare")
 ON_REQUEST = ("00_base_model",)   # its product is in the repository; only --only runs it
-SOURCES = {                       # stage -> the stage whose run it is given as source_run; older ones by tracking.ancestor
-    "02_curriculum_sft": "01_preference_data",
-    "03_tree_dpo": "02_curriculum_sft",
-    "04_mcts_dpo": "02_curriculum_sft",
-    "05_evaluation": "03_tree_dpo",
-    "06_compare": "05_evaluation",
+SOURCES = {   # stage -> the stages whose run it is given as source_run, the first that there is; older ones by tracking.ancestor
+    "02_curriculum_sft": ("01_preference_data",),
+    "03_tree_dpo": ("02_curriculum_sft",),
+    "04_mcts_dpo": ("03_tree_dpo", "02_curriculum_sft"),
+    "05_evaluation": ("04_mcts_dpo", "03_tree_dpo"),
+    "06_compare": ("05_evaluation",),
 }
 
 
@@ -101,8 +101,9 @@ def outer_sources(stages: list[Stage]) -> dict[str, str]:
     """Stage -> finished run of it, for the stages that are read from but are not among those to run."""
     names = {stage.name for stage in stages}
     readers = [stage for stage in stages if "source_run" in stage.declared and stage.name in SOURCES]
-    return {SOURCES[stage.name]: tracking.find_source(freeze(stage.name, stage.values), SOURCES[stage.name])
-            for stage in readers if SOURCES[stage.name] not in names}
+    found = [tracking.find_source(freeze(stage.name, stage.values), *SOURCES[stage.name])
+             for stage in readers if not names & set(SOURCES[stage.name])]
+    return {tracking.run_tags(run_id)["stage"]: run_id for run_id in found}
 
 
 def run_stages(stages: list[Stage], *, profile: str, sources: Mapping[str, str], code: Path, force: bool) -> dict[str, str]:
@@ -118,7 +119,7 @@ def run_stages(stages: list[Stage], *, profile: str, sources: Mapping[str, str],
     parent = tracking.create_run(f"{profile} pipeline", {"stage": tracking.PIPELINE, "profile": profile, "seed": seed})
     try:
         for stage in stages:
-            ready = stage.with_source(done.get(SOURCES.get(stage.name, ""), ""))
+            ready = stage.with_source(next((done[name] for name in SOURCES.get(stage.name, ()) if name in done), ""))
             digest = stage_digest(ready, code)
             before = None if force else tracking.finished_run(stage=stage.name, profile=profile, digest=digest)
             if before is None:

@@ -14,7 +14,7 @@ import mlflow
 from mlflow.entities import Run as StoredRun
 from mlflow.exceptions import MlflowException
 
-from lib.params import StageParams
+from lib.stages import StageParams
 from lib.store import client, experiment_id, open_store
 
 if TYPE_CHECKING:
@@ -27,14 +27,20 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 # --- finding ---
 
-def find_source(params: StageParams, stage: str) -> str:
-    """Id of the run of `stage` to read from: `params.source_run`, or the latest finished one of the same profile and seed."""
+def find_source(params: StageParams, *stages: str) -> str:
+    """Id of the run to read from: `params.source_run`, or the latest finished one of the same profile and seed.
+
+    Args:
+        stages: that it may be of; without `source_run`, the first of which there is a run.
+    """
     if not params.source_run:
-        return latest_run(stage, params.profile, params.seed)
+        tags = {"profile": params.profile, "seed": str(params.seed)}
+        found_before = (finished_run(stage=stage, **tags) for stage in stages[:-1])
+        return next(filter(None, found_before), None) or latest_run(stages[-1], params.profile, params.seed)
     found = _stored(params.source_run)
-    if (found.data.tags.get("stage"), found.info.status) != (stage, "FINISHED"):
+    if found.data.tags.get("stage") not in stages or found.info.status != "FINISHED":
         raise ValueError(f"source_run {params.source_run}: a {found.info.status} run of {found.data.tags.get('stage')}, "
-                         f"expected a FINISHED one of {stage}. Leave source_run empty to take the latest.")
+                         f"expected a FINISHED one of {' or '.join(stages)}. Leave source_run empty to take the latest.")
     return params.source_run
 
 

@@ -27,7 +27,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric as Point
 
 from lib.metrics import METRICS, Metric, describe, metric_key  # noqa: F401
-from lib.params import PARAMS, StageParams
+from lib.stages import PARAMS, StageParams
 from lib.provenance import environment, git_state, path_digest, peak_memory
 from lib.runs import (  # noqa: F401
     PIPELINE, Status, ancestor, create_run, curve, end_run, find_source, finished_run, finished_runs, keep_file, latest_run,
@@ -108,10 +108,25 @@ def open_run(stage: str, params: StageParams, *, source_run: str = "", inputs: I
 
 
 @contextmanager
+def round_run(run: Run, index: int) -> Iterator[Run]:
+    """A nested run of one round (tag `round`, from 0), to which all logging inside the block goes."""
+    tags = {"stage": f"{run.stage} round", "profile": run.profile, "seed": str(run.seed), "round": str(index)}
+    with _nested_run(run, f"{run.stage} round {index + 1}", tags) as nested:
+        yield nested
+
+
+@contextmanager
 def role_run(run: Run, role: str, **tags: str) -> Iterator[Run]:
     """A nested run of one model (tag `model_role`), to which all logging inside the block goes."""
     tags = {"stage": run.stage, "profile": run.profile, "seed": str(run.seed), "model_role": role, **tags}
-    active = mlflow.start_run(run_name=f"{run.stage} {role}", nested=True, tags=tags)
+    with _nested_run(run, f"{run.stage} {role}", tags) as nested:
+        yield nested
+
+
+@contextmanager
+def _nested_run(run: Run, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
+    """FAILED where the block raises, KILLED where it is interrupted."""
+    active = mlflow.start_run(run_name=name, nested=True, tags=dict(tags))
     atexit.register(_kill, active.info.run_id)
     try:
         yield Run(active.info.run_id, run.stage, run.profile, run.seed)
@@ -200,6 +215,11 @@ def log_model(model: Any, tokenizer: Any, *, name: str, role: str, run: Run) -> 
     client().set_registered_model_alias(registered, role, str(logged.registered_model_version))
     mlflow.set_tag(f"model.{name}", logged.model_uri)
     return logged.model_uri
+
+
+def adopt_model(name: str, uri: str) -> None:
+    """Make a model that a nested run logged one of the open run, too, so that `load_model` finds it there."""
+    mlflow.set_tag(f"model.{name}", uri)
 
 
 def _check(name: str, value: float) -> float:

@@ -18,7 +18,8 @@ from lib.evaluate.pass_rate import EpisodeScore
 from lib.evaluate.roles import Evaluated, RoleModel, evaluate_role, evaluated_before, evaluation_digest, find_role, log_role
 from lib.hub.registry import load_hub
 from lib.metrics import metric_key
-from lib.params import EvaluationParams, StageParams, freeze
+from lib.params import freeze
+from lib.stages import EvaluationParams, StageParams
 from lib.reference import TP_LLAMA_STEPS, paper_tables, steps_saved
 from lib.search.state import State, Step
 

@@ -14,7 +14,7 @@ import pytest
 
 from lib import pipeline, tracking
 from lib.metrics import metric_key, stage_keys
-from lib.params import PARAMS
+from lib.stages import PARAMS
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

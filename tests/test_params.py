@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from lib.params import PARAMS, check_given, freeze, freeze_cell, parse_override, read_params
+from lib.params import check_given, freeze, freeze_cell, parse_override, read_params
+from lib.stages import PARAMS
 
 ROOT = Path(__file__).parents[1]
 DECLARED = {"profile": "lab", "seed": 0, "source_run": "", "beta": 0.1, "learning_rate": 0.00002, "epochs": 1}
@@ -39,7 +40,7 @@ def test_frozen_parameters_do_not_change():
     ({"beta": float("nan")}, "'beta': found nan (float), expected a finite number."),
     ({"seed": -1}, "'seed': found -1 (int), expected greater than or equal to 0."),
     ({"train_control": 1}, "'train_control': found 1 (int), expected a valid boolean."),
-    ({"loss": "simpo"}, "'loss': found 'simpo' (str), expected 'sigmoid', 'ipo' or 'hinge'."),
+    ({"loss": "dpo"}, "'loss': found 'dpo' (str), expected 'sigmoid', 'ipo', 'hinge', 'simpo', 'orpo' or 'kto_pair'."),
     ({"bta": 1}, "unknown parameter 'bta'; the closest is 'beta'."),
     ({"beta": None}, "'beta': found None (NoneType), expected a valid number."),
 ])
@@ -63,7 +64,7 @@ def test_a_list_of_names_is_checked_name_by_name(roles: str, message: str):
 
 
 def test_a_stage_without_parameters_is_told_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"'07_dream' has no parameters in lib/params.py; known stages: 00_base_model, "):
+    with pytest.raises(ValueError, match=r"'07_dream' has no parameters in lib/stages.py; known stages: 00_base_model, "):
         freeze("07_dream", {})
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from lib import tracking
 from lib.metrics import STAGE_OF, describe, metric_key, stage_keys
-from lib.params import PARAMS, StageParams, freeze
+from lib.params import freeze
+from lib.stages import PARAMS, StageParams
 from lib.provenance import digest_of, path_digest
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -208,6 +209,18 @@ def test_a_model_is_registered_by_profile_and_name_and_comes_back_by_run():
         tracking.load_model(run.run_id, "sft")
 
 
+def test_a_round_is_a_run_of_its_own_and_its_model_can_be_made_the_stages():
+    run = tracking.start("04_mcts_dpo", params_of("rounds", "04_mcts_dpo"))
+    with tracking.round_run(run, 1) as nested:
+        tracking.log_metrics({"mcts/pairs": 5})
+    tracking.adopt_model("mcts_dpo", "models:/m-1")
+    tracking.finish(run)
+    assert tracking.run_metrics(nested.run_id) == {"mcts/pairs": 5}
+    assert tracking.run_tags(nested.run_id)["round"] == "1"
+    assert tracking.model_uri(run.run_id, "mcts_dpo") == "models:/m-1"
+    assert tracking.latest_run("04_mcts_dpo", "rounds", 0) == run.run_id        # and never that of a round
+
+
 def test_a_model_with_adapters_is_refused():
     from peft import LoraConfig, get_peft_model
     model = get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"]))
@@ -242,6 +255,18 @@ def test_a_named_source_must_be_a_finished_run_of_the_stage():
         tracking.find_source(params, "01_preference_data")
     with pytest.raises(ValueError, match="run 'nonsense' is not in sqlite:///"):
         tracking.find_source(params_of("elsewhere", "03_tree_dpo", source_run="nonsense"), "02_curriculum_sft")
+
+
+def test_of_several_stages_the_first_that_has_a_run_is_read_from():
+    tree_dpo = finished("several", "03_tree_dpo")
+    params = params_of("several", "05_evaluation")
+    assert tracking.find_source(params, "04_mcts_dpo", "03_tree_dpo") == tree_dpo
+    rounds = finished("several", "04_mcts_dpo", source_run=tree_dpo)
+    assert tracking.find_source(params, "04_mcts_dpo", "03_tree_dpo") == rounds
+    named = params_of("several", "05_evaluation", source_run=tree_dpo)
+    assert tracking.find_source(named, "04_mcts_dpo", "03_tree_dpo") == tree_dpo
+    with pytest.raises(ValueError, match="expected a FINISHED one of 04_mcts_dpo or 02_curriculum_sft"):
+        tracking.find_source(named, "04_mcts_dpo", "02_curriculum_sft")
 
 
 def test_an_ancestor_is_found_along_the_sources():

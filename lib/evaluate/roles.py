@@ -20,14 +20,16 @@ from lib.evaluate.pass_rate import EpisodeScore, score
 from lib.evaluate.report import load_scores, save_scores, summarise
 from lib.hub.queries import Query
 from lib.hub.registry import Hub
-from lib.params import EvaluationParams
+from lib.stages import EvaluationParams
 from lib.policy.cache import give_back_memory
 from lib.policy.load import load_model
 from lib.policy.local import LocalPolicy
 from lib.provenance import ROOT, digest_of, path_digest
 
 SFT_STAGE = "02_curriculum_sft"
-MODEL_STAGES = {"sft": SFT_STAGE, "sft_chosen": "03_tree_dpo", "tree_dpo": "03_tree_dpo", "mcts_dpo": "04_mcts_dpo"}
+MODEL_STAGES = {
+    "sft": SFT_STAGE, "sft_chosen": "03_tree_dpo", "tree_dpo": "03_tree_dpo", "mcts_dpo": "04_mcts_dpo", "joint": "04_mcts_dpo",
+}
 MAX_FAILED_SHARE = 0.02   # of searches that may raise; beyond it the evaluation fails
 TOTALS = ("search/failed_questions", "search/sampled_tokens", "search/seconds")   # costs that add up over roles
 SCORES = "scores.jsonl"   # product of a role's run

@@ -6,6 +6,7 @@ asked for. Its kernels may not heed the mask of packed pairs (`lib.train.shared_
 
 from __future__ import annotations
 
+import copy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -63,6 +64,11 @@ def adapted(model: Any, *, lora_rank: int) -> Any:
 def merged(model: Any) -> Any:
     """Plain weights: adapters added into the layers they sit on, in place; a model without any is returned as it is."""
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def merged_copy(model: Any) -> Any:
+    """`merged` on a copy: the model itself keeps its adapters, to be trained on."""
+    return merged(copy.deepcopy(model)) if hasattr(model, "merge_and_unload") else model
 
 
 def _source(name_or_folder: str | Path, parameter: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from lib.params import StageParams
+from lib.stages import StageParams
 from lib.provenance import digest_of
 from lib.store import store_folder
 

@@ -83,7 +83,7 @@ def _draw_edge(axes: Axes, start: Place, end: Place, edge: Edge, on_path: bool) 
     text = {"xy": (bend + 0.07, end[1]), "textcoords": "offset points", "zorder": 6, "parse_math": False}
     axes.annotate(_label(edge), xytext=(0, 3), fontsize=7.5, color=SUCCESS if on_path else INK,
                   weight="bold" if on_path else "normal", **text)
-    axes.annotate(outcome(edge), xytext=(0, -9), fontsize=6.5, color=color, **text)
+    axes.annotate(outcome(edge) + _worth(edge), xytext=(0, -9), fontsize=6.5, color=color, **text)
 
 
 def _color(edge: Edge) -> str:
@@ -103,6 +103,12 @@ def outcome(edge: Edge) -> str:
         return FINISH.lower() if edge.step.name == FINISH else "no answer" if edge.step.is_call else "thought only"
     known = {code.value: code.name.lower().replace("_", " ") for code in Code}
     return known.get(edge.code, f"code {edge.code}") + (", depth limit" if edge.end.pruned and edge.code == Code.OK else "")
+
+
+def _worth(edge: Edge) -> str:
+    """What a search with values thinks of a step; "" for the others."""
+    value = edge.value("q_value")
+    return "" if value is None else f", Q {value:+.2f}, N {edge.value('visit_count'):.0f}"
 
 
 def _caption(tree: Tree, success: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.metrics import describe
-from lib.params import BaseModelParams
+from lib.stages import BaseModelParams
 
 CARD = """---
 license: apache-2.0
