@@ -103,6 +103,7 @@ class Chat:
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self._compact = tokenizer.chat_template == COMPACT_TEMPLATE
+        self._before = _what_hides_the_beginning(tokenizer)
         marks = sorted(tokenizer.get_added_vocab(), key=len, reverse=True)  # longest first: one may begin another
         self._marks = re.compile("|".join(map(re.escape, marks)) or "(?!)")
         self._ask: list[Message] = [{"role": "user", "content": "q"}]
@@ -187,7 +188,10 @@ class Chat:
         return self.tokenizer.apply_chat_template(messages, tools=tools, add_generation_prompt=generation, tokenize=False)
 
     def _encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        """Token ids of a segment as it stands inside a text: SentencePiece puts a space before what it takes for a beginning."""
+        if not self._before:
+            return self.tokenizer.encode(text, add_special_tokens=False)
+        return self.tokenizer.encode(self._before + text, add_special_tokens=False)[1:]
 
     def _check(self) -> None:
         """Refuse a template whose joined segments are not the whole."""
@@ -213,6 +217,13 @@ class _Key:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Key) and (self.value is other.value or self.value == other.value)
+
+
+def _what_hides_the_beginning(tokenizer: Any) -> str:
+    """The end token, where a word after it is written otherwise than at the beginning of a text; "" where there is no difference."""
+    end = tokenizer.eos_token or ""
+    first, after = (tokenizer.encode(text, add_special_tokens=False) for text in ("word", end + "word"))
+    return end if end and after[1:] != first else ""
 
 
 def _remainder(text: str, start: str) -> str:

@@ -101,6 +101,7 @@ class CurriculumSftParams(StageParams):
     learning_rate: LearningRate = 0.001
     lora_rank: LoraRank = 0              # 0 trains all weights
     max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of a row; longer ones are set aside
+    rope_factor: Annotated[float, Field(ge=1, le=64)] = 1.0   # how many times its context the model's positions are stretched to
     backend: Literal["hf", "unsloth", "auto"] = "hf"  # auto: unsloth where it is installed and there is a GPU
 
 
@@ -139,6 +140,7 @@ class MctsDpoParams(StageParams):
     length_power: NotNegative = 1.0      # lambda, a step's prior is exp(logp / tokens ** lambda)
     temperature: Positive = 1.0          # at which steps are sampled
     max_new_tokens: Count = 128          # tokens of one step
+    max_context: Annotated[int, Field(ge=64)] = 1024   # tokens of a conversation with the step; a longer one gets no step
     progress_weight: NotNegative = 0.5   # worth of all facts found, before the end; 0 counts the end alone
     self_weight: NotNegative = 0.0       # weight of the policy's own judgement; 0 does not ask for it
     min_gap: NotNegative = 0.1           # Q of the chosen step minus Q of the rejected one
@@ -169,6 +171,7 @@ class EvaluationParams(StageParams):
     max_queries: Count = 30              # calls of the policy in one search
     temperature: NotNegative = 0.5       # 0 takes the likeliest token
     max_new_tokens: Count = 128          # tokens of one step
+    max_context: Annotated[int, Field(ge=64)] = 1024   # tokens of a conversation with the step; a longer one gets no step
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 128  # searches under way at once
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000  # resamples behind each interval
     query_seed: Seed = 0                 # draws the queries; the same for every model and training seed

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lib.policy.base_models import stretched_config, with_template
 from lib.provenance import ROOT
 
 Backend = Literal["auto", "hf", "unsloth"]   # auto: unsloth where it is installed and there is a GPU
@@ -21,7 +22,7 @@ LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 
 
 def load_model(
-    name_or_folder: str | Path, *, backend: Backend = "auto", lora_rank: int = 0, max_length: int = 1024,
+    name_or_folder: str | Path, *, backend: Backend = "auto", lora_rank: int = 0, max_length: int = 1024, rope_factor: float = 1.0,
     parameter: str = "base_model",
 ) -> tuple[Any, Any]:
     """(model, tokenizer), on the GPU where there is one; float32 on a CPU, else as saved.
@@ -30,6 +31,7 @@ def load_model(
         name_or_folder: a folder (from the repository root) as transformers saves it, or a model's name on a hub.
         lora_rank: of adapters on all linear layers of the blocks, which alone are trained then; 0 trains all weights.
         max_length: tokens that unsloth makes room for.
+        rope_factor: how many times its context a model's positions are stretched to; 1 leaves them, and unsloth does so by itself.
         parameter: whose value `name_or_folder` is, for messages.
     Raises:
         ValueError: there is no such folder, or no such model.
@@ -38,8 +40,9 @@ def load_model(
     if backend == "unsloth" or (backend == "auto" and torch.cuda.is_available() and find_spec("unsloth")):
         return _load_unsloth(source, lora_rank, max_length)
     try:
-        model = AutoModelForCausalLM.from_pretrained(source, dtype="auto" if torch.cuda.is_available() else torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        stretched = {"config": stretched_config(source, rope_factor)} if rope_factor > 1 else {}
+        model = AutoModelForCausalLM.from_pretrained(source, dtype="auto" if torch.cuda.is_available() else torch.float32, **stretched)
+        tokenizer = with_template(AutoTokenizer.from_pretrained(source))
     except OSError as error:
         raise ValueError(f"{parameter} {str(name_or_folder)!r} could not be loaded: {error}\n"
                          "Expected a folder with a transformers model and its tokenizer, or its name on a hub.") from error
@@ -94,4 +97,4 @@ def _load_unsloth(source: str, lora_rank: int, max_length: int) -> tuple[Any, An
     if lora_rank:
         model = FastLanguageModel.get_peft_model(model, r=lora_rank, lora_alpha=2 * lora_rank, lora_dropout=0.0,
                                                  target_modules=list(LINEAR_LAYERS), use_gradient_checkpointing="unsloth")
-    return model, tokenizer
+    return model, with_template(tokenizer)

@@ -98,7 +98,8 @@ def search_round(model: Any, chat: Chat, hub: Hub, samples: Sequence[BufferSampl
     values = perplexities(model, [sample.gold for sample in samples])
     hard = hardest(values, [sample.query.solvable for sample in samples], share=params.hard_share, rule=params.selection,
                    seed=params.seed + index)
-    policy = LocalPolicy(model, chat, temperature=params.temperature, max_new_tokens=params.max_new_tokens)
+    policy = LocalPolicy(model, chat, temperature=params.temperature, max_new_tokens=params.max_new_tokens,
+                         max_context=params.max_context)
     rules = Rules(params.num_simulations, params.num_children, params.max_depth, params.c_puct, params.discount, params.length_power)
     run = search_queries(
         hub, [samples[i].query for i in hard], policy, rules, seed=params.seed * 1_000 + index, journal_path=folder / "trees.jsonl",
