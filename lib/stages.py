@@ -132,14 +132,14 @@ class MctsDpoParams(StageParams):
     buffer_queries: Count = 300          # queries held back from fine-tuning
     hard_share: Share = 0.2              # alpha, the share of the buffer that is searched in a round
     selection: Literal["perplexity", "random"] = "perplexity"
-    num_simulations: Count = 6           # walks of one search from the root to an end
+    num_simulations: Count = 4           # walks of one search from the root to an end
     num_children: Annotated[int, Field(ge=2)] = 3   # b, steps sampled at a state
     max_depth: Count = 6                 # steps from the root
     c_puct: NotNegative = 1.0            # exploration
     discount: Share = 1.0                # gamma of Eq. 9
     length_power: NotNegative = 1.0      # lambda, a step's prior is exp(logp / tokens ** lambda)
     temperature: Positive = 1.0          # at which steps are sampled
-    max_new_tokens: Count = 128          # tokens of one step
+    max_new_tokens: Count = 80           # tokens of one step
     max_context: Annotated[int, Field(ge=64)] = 1024   # tokens of a conversation with the step; a longer one gets no step
     progress_weight: NotNegative = 0.5   # worth of all facts found, before the end; 0 counts the end alone
     self_weight: NotNegative = 0.0       # weight of the policy's own judgement; 0 does not ask for it

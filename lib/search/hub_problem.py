@@ -18,7 +18,8 @@ from lib.search.state import FINISH, Code, Environment, Observation, Policy, Sta
 from lib.toolcall import step_text
 from lib.trees.steps import as_shown, call_key
 
-MAX_ASKED = 2   # times that a state is asked for steps, while they are too few distinct ones
+MAX_ASKED = 2      # times that a state is asked for steps, while fewer than MIN_DISTINCT differ
+MIN_DISTINCT = 2   # without two there is nothing to compare
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class HubProblem:
             for step in steps:
                 if not step.failed:
                     distinct.setdefault(call_key(step) if step.is_call else ("", step.thought), step)
-            if len(distinct) >= num_steps:
+            if len(distinct) >= MIN_DISTINCT:
                 break
         return list(distinct.values())[:num_steps]
 

@@ -18,7 +18,8 @@ from lib.toolcall import CALL_CLOSE, CALL_OPEN, parse_step
 
 Outcome = Callable[[Sequence[Call] | None, Sequence[Call]], float]
 Decode = Callable[[Sequence[int]], str]
-MAX_ASKED = 2   # times that a state is asked for pieces, while they are too few distinct ones
+MAX_ASKED = 2      # times that a state is asked for pieces, while fewer than MIN_DISTINCT differ
+MIN_DISTINCT = 2   # without two there is nothing to compare
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class TurnProblem:
             for piece in pieces:
                 if piece.token_ids and not piece.failed:
                     distinct.setdefault(piece.token_ids, piece)
-            if len(distinct) >= num_steps:
+            if len(distinct) >= MIN_DISTINCT:
                 break
         return list(distinct.values())[:num_steps]
 
