@@ -129,7 +129,7 @@ class MctsDpoParams(StageParams):
 
     start: Literal["sft", "tree_dpo"] = "sft"   # the model that the rounds begin with; tree_dpo joins both methods
     num_rounds: Count = 2
-    buffer_queries: Count = 300          # queries held back from fine-tuning
+    buffer_queries: Count = 150          # queries held back from fine-tuning
     hard_share: Share = 0.2              # alpha, the share of the buffer that is searched in a round
     selection: Literal["perplexity", "random"] = "perplexity"
     num_simulations: Count = 4           # walks of one search from the root to an end

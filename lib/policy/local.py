@@ -48,7 +48,7 @@ class LocalPolicy:
         self, model: Any, chat: Chat, *, temperature: float = 0.5, max_new_tokens: int = 96, max_context: int = 1024,
         shelf_tokens: int = 80_000,
     ) -> None:
-        self.model, self.chat = model.eval(), chat
+        self.model, self.chat, self._end = model.eval(), chat, chat.tokenizer.eos_token_id   # asked for at every token
         self.temperature, self.max_new_tokens, self.max_context = temperature, max_new_tokens, max_context
         self.shelf = Shelf(shelf_tokens)
         self.num_prompt_tokens = self.num_reused_tokens = self.num_new_tokens = 0
@@ -112,7 +112,7 @@ class LocalPolicy:
 
     def _has_ended(self, row: Row, tokens: list[int]) -> bool:
         """True where these new tokens end the row's step: its message, or the piece that the state asks for."""
-        if tokens[-1] == self.chat.tokenizer.eos_token_id:
+        if tokens[-1] == self._end:
             return True
         if row.state.level == "message":
             return False
@@ -196,12 +196,11 @@ class LocalPolicy:
         """Sample token by token until every row has ended; the batch shrinks as rows end."""
         alive = list(rows)
         tokens: dict[int, list[int]] = {row.order: [] for row in rows}
-        end = self.chat.tokenizer.eos_token_id
         for step in range(self.max_new_tokens):
             uniforms = torch.tensor([row.uniforms[step] for row in alive], device=scores.device, dtype=torch.float)
             chosen, logps = pick_tokens(scores, uniforms, self.temperature)
             if step == self.max_new_tokens - 1:   # no room for more: the turn is ended here
-                chosen, logps = torch.full_like(chosen, end), scores.log_softmax(-1)[:, end]
+                chosen, logps = torch.full_like(chosen, self._end), scores.log_softmax(-1)[:, self._end]
             for row, token, logp in zip(alive, chosen.tolist(), logps.tolist(), strict=True):
                 if row.new_ids:
                     continue

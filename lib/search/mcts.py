@@ -111,9 +111,9 @@ async def expand(problem: Problem[S], node: MctsNode[S], rules: Rules, *, seed: 
     path add up to the gain from its first state to its last.
     """
     steps = await problem.propose(node.state, rules.num_children, seed=seed)
-    for step in steps:   # one after the other: tools may remember the order of calls
-        state = await problem.take(node.state, step)
-        node.children.append(MctsNode(state, 0.0, problem.is_terminal(state), node.depth + 1, step, prior(step, rules.length_power)))
+    states = await asyncio.gather(*(problem.take(node.state, step) for step in steps))
+    node.children = [MctsNode(state, 0.0, problem.is_terminal(state), node.depth + 1, step, prior(step, rules.length_power))
+                     for state, step in zip(states, steps, strict=True)]
     scores = await asyncio.gather(*(problem.score(child.state) for child in node.children))
     for child, score in zip(node.children, scores, strict=True):
         child.score = score
