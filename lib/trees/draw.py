@@ -16,6 +16,7 @@ from lib.trees.record import Tree
 from lib.trees.steps import Edge, Path, edges_from, num_steps, success_edges
 
 SUCCESS, FAILED = "#0072B2", "#D55E00"  # blue and vermillion of Okabe and Ito's colour-blind safe palette
+RIGHT = "#009E73"                        # their green: an end that a search with values knows to be right
 NEUTRAL, LINE, INK = "#8C8C8C", "#C4C4C4", "#333333"
 COLUMN_INCHES, ROW_INCHES = 1.65, 0.46
 LABEL_CHARACTERS = 24
@@ -73,7 +74,7 @@ def _all_edges(tree: Tree) -> list[tuple[object, Edge]]:
 
 
 def _draw_edge(axes: Axes, start: Place, end: Place, edge: Edge, on_path: bool) -> None:
-    color = SUCCESS if on_path else _color(edge)
+    color = SUCCESS if on_path and not _is_judged(edge) else _color(edge)
     bend = start[0] + 0.07
     axes.plot([start[0], bend, bend, end[0]], [start[1], start[1], end[1], end[1]], color=SUCCESS if on_path else LINE,
               linewidth=2.6 if on_path else 1.1, zorder=3 if on_path else 1, solid_joinstyle="round")
@@ -87,7 +88,14 @@ def _draw_edge(axes: Axes, start: Place, end: Place, edge: Edge, on_path: bool) 
 
 
 def _color(edge: Edge) -> str:
+    if _is_judged(edge):
+        return RIGHT if edge.value("score") > 0 else FAILED
     return NEUTRAL if edge.code in (None, Code.OK) else FAILED
+
+
+def _is_judged(edge: Edge) -> bool:
+    """True for an end of which the search knows whether it was right."""
+    return bool(edge.end.extra.get("is_end")) and edge.value("score") is not None
 
 
 def _label(edge: Edge) -> str:
