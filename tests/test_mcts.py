@@ -19,7 +19,7 @@ from lib.search.self_evaluation import question, self_evaluation
 from lib.search.state import Observation, State, Step
 from lib.search.turn_problem import TurnItem, TurnProblem, calls_in
 from lib.train.rows import pair_row
-from lib.trees.draw import FAILED, RIGHT, draw_tree
+from lib.trees import draw
 from lib.trees.pairs import PreferencePair
 from lib.trees.steps import num_steps
 from lib.trees.store import read_pairs, read_trees, write_pairs, write_trees
@@ -359,7 +359,7 @@ def test_a_pair_of_pieces_becomes_a_row_of_tokens():
 
 def test_a_drawn_tree_shows_which_ends_were_right():
     _, tree = piece_tree(replace(RULES, num_simulations=30))
-    lines = draw_tree(tree).axes[0].lines
-    assert {line.get_color() for line in lines} >= {RIGHT, FAILED}
-    texts = " ".join(text.get_text() for text in draw_tree(tree).axes[0].texts)
+    [axes] = draw.draw_tree(tree).axes
+    assert {line.get_color() for line in axes.lines} >= {draw.RIGHT, draw.FAILED}
+    texts = " ".join(text.get_text() for text in axes.texts)
     assert "Q +1.00, N" in texts and "Q -1.00, N" in texts
