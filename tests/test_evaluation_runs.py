@@ -178,7 +178,7 @@ def test_each_search_is_compared_by_itself_and_missing_roles_give_no_contrast():
     found = contrasts(runs, num_resamples=100, measures=("calls",))
     assert [(one.name, one.difference.mean) for one in found] == [
         ("tree_dpo-sft/dfsdt/calls", 0.0), ("tree_dpo-sft/cot/calls", 5.0)]
-    assert contrasts({"sft": runs["sft"], "mcts_dpo": runs["sft"]}, num_resamples=100) == []
+    assert contrasts({"sft": runs["sft"], "joint": runs["sft"]}, num_resamples=100) == []
 
 
 def test_every_contrast_is_logged_under_a_name_of_the_glossary():

@@ -26,7 +26,7 @@ ROLE_COLOURS = {
     "sft_chosen": "#c46fd8",  # purple
     "tree_dpo": "#d9620b",    # orange
     "mcts_dpo": "#087f45",    # green
-    "joint": "#9b1c31",       # dark red
+    "joint": "#901800",       # dark red
     "expert": INK,
 }
 
