@@ -21,7 +21,7 @@ from lib.search.turn_problem import TurnItem, TurnProblem, calls_in
 from lib.train.rows import pair_row
 from lib.trees import draw
 from lib.trees.pairs import PreferencePair
-from lib.trees.steps import num_steps
+from lib.trees.steps import edges_from, num_steps
 from lib.trees.store import read_pairs, read_trees, write_pairs, write_trees
 from lib.trees.value_pairs import PairRules, value_pairs
 
@@ -127,9 +127,13 @@ def test_a_state_is_asked_for_steps_once_however_often_it_is_visited():
 
 
 def test_a_state_where_the_policy_has_nothing_to_say_ends_the_path():
-    game = Game({"": "ab", "a": ""}, {})
+    game = Game({"": "ab", "a": ""}, {"a": 0.25, "b": -1.0})
     root = search(game)
-    assert root.children[0].is_terminal and root.visit_count == 8
+    first, second = root.children
+    assert first.is_dead_end and not first.is_terminal and root.visit_count == 8
+    assert game.num_asked == 2                                              # and is not asked again
+    ends = [edge.end.extra["is_end"] for edge in edges_from(mcts_tree(root, START, RULES, query_id="7").root)]
+    assert ends == [False, True]                                            # no end of an answer, whatever was found on the way
 
 
 def test_the_best_first_step_of_a_game_is_found_against_its_prior():

@@ -30,6 +30,7 @@ class Row:
     key: int                  # place on the shelf: one a query
     uniforms: np.ndarray      # [max_new_tokens] random numbers of this row alone
     state: State
+    num_pieces: int = 0       # that have ended in what the state has begun
     start: int = 0            # prompt tokens found on the shelf
     new_ids: tuple[int, ...] = ()
     logp: float = 0.0
@@ -99,7 +100,8 @@ class LocalPolicy:
         return self._first_probs(rows, firsts) if rows else []
 
     def _row(self, order: int, state: State, uniforms: np.ndarray) -> Row:
-        return Row(order, np.array(self.chat.state_ids(state)), hash(self.chat.head_ids(state)), uniforms, state)
+        begun = num_pieces(self.chat.tokenizer.decode(state.begun), state.level) if state.begun else 0
+        return Row(order, np.array(self.chat.state_ids(state)), hash(self.chat.head_ids(state)), uniforms, state, num_pieces=begun)
 
     def _step(self, row: Row) -> Step:
         """The step that a row wrote; of a piece the text as it is, since half a call is none."""
@@ -116,9 +118,7 @@ class LocalPolicy:
             return True
         if row.state.level == "message":
             return False
-        before, after = (num_pieces(self.chat.tokenizer.decode(ids), row.state.level)
-                         for ids in (row.state.begun, (*row.state.begun, *tokens)))
-        return after > before
+        return num_pieces(self.chat.tokenizer.decode((*row.state.begun, *tokens)), row.state.level) > row.num_pieces
 
     @torch.inference_mode()
     def _continue(self, rows: list[Row], n: int) -> None:

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from lib.evaluate.facts import states_all
 from lib.hub.query_record import Query
 from lib.hub.registry import Hub
+from lib.search.distinct import distinct_steps
 from lib.search.expert import serves
 from lib.search.finish import answer_in, finish
 from lib.search.self_evaluation import self_evaluation
 from lib.search.state import FINISH, Code, Environment, Observation, Policy, State, Step
 from lib.toolcall import step_text
 from lib.trees.steps import as_shown, call_key
-
-MAX_ASKED = 2      # times that a state is asked for steps, while fewer than MIN_DISTINCT differ
-MIN_DISTINCT = 2   # without two there is nothing to compare
 
 
 @dataclass(frozen=True)
@@ -52,15 +50,8 @@ class HubProblem:
 
     async def propose(self, state: HubState, num_steps: int, *, seed: int) -> list[Step]:
         """Distinct messages: equal calls count once, whatever their thoughts."""
-        distinct: dict[tuple[str, str], Step] = {}
-        for attempt in range(MAX_ASKED):
-            [steps] = await self._policy.sample([state.conversation], num_steps, seeds=[seed + attempt])
-            for step in steps:
-                if not step.failed:
-                    distinct.setdefault(call_key(step) if step.is_call else ("", step.thought), step)
-            if len(distinct) >= MIN_DISTINCT:
-                break
-        return list(distinct.values())[:num_steps]
+        return await distinct_steps(self._policy, state.conversation, num_steps, seed=seed,
+                                    key=lambda step: call_key(step) if step.is_call else ("", step.thought))
 
     async def take(self, state: HubState, step: Step) -> HubState:
         """Carry out the step's call."""

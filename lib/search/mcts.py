@@ -65,6 +65,7 @@ class MctsNode(Generic[S]):
     visit_count: int = 0          # N(s')
     value: float = 0.0            # V(s'), Eq. 8; 0 where nothing follows
     q_value: float = 0.0          # Q(s, a), Eq. 9; the reward alone before the first visit
+    is_dead_end: bool = False     # the policy had nothing to say here; no end of the answer, and of no outcome
     children: list[MctsNode[S]] = field(default_factory=list)
 
     def walk(self) -> Iterator[MctsNode[S]]:
@@ -84,12 +85,12 @@ async def mcts(problem: Problem[S], start: S, rules: Rules, *, seed: int) -> Mct
     num_expanded = 0
     for _ in range(rules.num_simulations):
         path = [root]
-        while not path[-1].is_terminal and path[-1].depth < rules.max_depth:
+        while not (path[-1].is_terminal or path[-1].is_dead_end) and path[-1].depth < rules.max_depth:
             if not path[-1].children:
                 await expand(problem, path[-1], rules, seed=question_seed(seed, num_expanded))
                 num_expanded += 1
             if not path[-1].children:
-                path[-1].is_terminal = True   # the policy has nothing to say here
+                path[-1].is_dead_end = True
                 break
             path.append(select(path[-1], rules.c_puct))
         backup(path, rules.gamma)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lib.search.distinct import distinct_steps
 from lib.search.outcome import Call, exact_outcome
 from lib.search.pieces import Level
 from lib.search.self_evaluation import self_evaluation
@@ -18,8 +19,6 @@ from lib.toolcall import CALL_CLOSE, CALL_OPEN, parse_step
 
 Outcome = Callable[[Sequence[Call] | None, Sequence[Call]], float]
 Decode = Callable[[Sequence[int]], str]
-MAX_ASKED = 2      # times that a state is asked for pieces, while fewer than MIN_DISTINCT differ
-MIN_DISTINCT = 2   # without two there is nothing to compare
 
 
 @dataclass(frozen=True)
@@ -50,19 +49,11 @@ class TurnProblem:
     @property
     def start(self) -> State:
         """The conversation before the message, to be gone on from piece by piece."""
-        return State(**{**vars(self._item.state), "level": self._level})
+        return replace(self._item.state, level=self._level)
 
     async def propose(self, state: State, num_steps: int, *, seed: int) -> list[Step]:
         """Distinct pieces, compared as token ids."""
-        distinct: dict[tuple[int, ...], Step] = {}
-        for attempt in range(MAX_ASKED):
-            [pieces] = await self._policy.sample([state], num_steps, seeds=[seed + attempt])
-            for piece in pieces:
-                if piece.token_ids and not piece.failed:
-                    distinct.setdefault(piece.token_ids, piece)
-            if len(distinct) >= MIN_DISTINCT:
-                break
-        return list(distinct.values())[:num_steps]
+        return await distinct_steps(self._policy, state, num_steps, seed=seed, key=lambda piece: piece.token_ids)
 
     async def take(self, state: State, step: Step) -> State:
         return state.going_on(step)
