@@ -41,8 +41,8 @@ def chat() -> Chat:
 
 @pytest.fixture(scope="module")
 def texts(chat: Chat) -> list[str]:
-    """Rows as they are trained on at the end of the training."""
-    source = rows(Random(5), chat, 0.9, PretrainSettings())
+    """Rows of made-up worlds as they are trained on at the end of the training."""
+    source = rows(Random(5), chat, 0.9, PretrainSettings(atlas_share=0.0))
     return [chat.tokenizer.decode(next(source).ids) for _ in range(NUM_ROWS)]
 
 

@@ -40,6 +40,7 @@ class PretrainSettings:
     later_copy_share: float = 0.04  # share of copying rows after it
     lookup_share: float = 0.12  # of what remains, the share of rows that look values up
     drill_share: float = 0.4  # of what remains then, the share of rows of single calls, but for the last tenth of training
+    atlas_share: float = 0.75  # of the worlds, after the first fifth: from the atlas, in natural English; the others are made up
     other_share: float = 0.1  # share of tokens outside the assistant's messages that are learnt too
     seed: int = 0
 
@@ -69,6 +70,7 @@ def new_model(
 def rows(rng: Random, chat: Chat, progress: float, settings: PretrainSettings) -> Iterator[Episode]:
     """Rows for this point of training (0 to 1), endless."""
     most_functions, most_queries = (3, 1) if progress < 0.15 else (5, 2) if progress < 0.4 else (7, 4)
+    atlas = {"atlas_share": settings.atlas_share if progress >= 0.2 else 0.0}
     while True:
         plain = plainness(rng, progress)
         if rng.random() < (settings.copy_share if progress < 0.2 else settings.later_copy_share):
@@ -76,10 +78,10 @@ def rows(rng: Random, chat: Chat, progress: float, settings: PretrainSettings) -
         elif rng.random() < settings.lookup_share:
             yield lookup_row(rng, chat, num_shown=rng.randint(2, MOST_SHOWN), num_asked=rng.randint(2, 6))
         elif progress < 0.9 and rng.random() < settings.drill_share:
-            yield drill_row(rng, chat, num_functions=rng.randint(2, most_functions), num_queries=rng.randint(4, 12), plain=plain)
+            yield drill_row(rng, chat, num_functions=rng.randint(2, most_functions), num_queries=rng.randint(3, 8), plain=plain, **atlas)
         else:
             size = {"num_functions": rng.randint(1, most_functions), "num_queries": rng.randint(1, most_queries)}
-            yield make_row(rng, chat, **size, plain=plain)
+            yield make_row(rng, chat, **size, plain=plain, **atlas)
 
 
 def plainness(rng: Random, progress: float) -> float:

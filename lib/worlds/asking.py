@@ -106,8 +106,15 @@ BEFORE = (
 
 def ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) -> str:
     """A wording of the question for an idea, the values as they stand in the text; words that mean nothing may stand around them."""
+    if idea.asks:
+        return filled(rng.choice(idea.asks), idea, values)
     thing = idea.slots[0][0]
     return _ask(rng, idea, values, held_out=held_out).replace(f"{thing} {thing} ", f"{thing} ")
+
+
+def filled(text: str, idea: Idea, values: tuple[str, ...]) -> str:
+    """A text of the atlas with its slots filled."""
+    return text.format(**{slot: value for (slot, _), value in zip(idea.slots, values, strict=True)})
 
 
 def _ask(rng: Random, idea: Idea, values: tuple[str, ...], *, held_out: bool) -> str:

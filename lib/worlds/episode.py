@@ -7,7 +7,7 @@ failure varies on purpose: what a good annotator does then is for fine-tuning to
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -17,11 +17,12 @@ from lib.search.diversity import TEMPLATE
 from lib.search.finish import ANSWERED, GAVE_UP, GIVE_ANSWER, GIVE_UP
 from lib.search.state import FINISH, Observation, State, Step
 from lib.toolcall import compact_json
-from lib.worlds.asking import ask
+from lib.worlds.asking import ask, filled
+from lib.worlds.atlas_world import draw_world
 from lib.worlds.ideas import Idea, sample_values
-from lib.worlds.lexicon import pseudo_word, spoken, value, words
+from lib.worlds.lexicon import KIND_NOUNS, pseudo_word, spoken, value, words
 from lib.worlds.questions import pick, word_query
-from lib.worlds.world import World, WorldApi, make_world
+from lib.worlds.world import World, WorldApi
 
 THOUGHTS = (
     "I need {}.",
@@ -93,6 +94,7 @@ class Goal:
     fact: Any
     is_asked: bool
     phrase: str  # as it stands in the query
+    reference: str  # how another question of the query names what is found
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,17 @@ class Style:
 
 
 def make_row(
-    rng: Random, chat: Chat, *, num_functions: int, num_queries: int, held_out: bool = False, plain: float = 0.0
+    rng: Random,
+    chat: Chat,
+    *,
+    num_functions: int,
+    num_queries: int,
+    held_out: bool = False,
+    plain: float = 0.0,
+    atlas_share: float = 0.0,
 ) -> Episode:
-    """A row: the documents of one world and `num_queries` questions answered in it."""
-    world = make_world(rng, num_functions=num_functions, held_out=held_out, plain=plain)
+    """A row: the documents of one world, from the atlas with chance `atlas_share`, and `num_queries` questions answered in it."""
+    world = draw_world(rng, num_functions=num_functions, held_out=held_out, plain=plain, atlas_share=atlas_share)
     style = Style(
         rng.choice((0.0, 0.0, 0.5)),
         rng.choice((0.0, 0.0, 0.2, 0.4)),
@@ -134,19 +143,21 @@ def make_goals(rng: Random, world: World, held_out: bool) -> list[Goal]:
     """One to three goals; a later one may take an earlier one's fact."""
     goals: list[Goal] = []
     for _ in range(rng.choice((1, 1, 2, 2, 3))):
-        idea = rng.choice(world.ideas)
+        takers = [idea for idea in world.ideas if goals and idea != goals[-1].idea and _slot_for(goals[-1], idea) is not None]
+        idea = rng.choice(takers if takers and rng.random() < 0.5 else world.ideas)
         kinds = [kind for _, kind in idea.slots]
-        values = tuple(v if "|" in kind else _alike(rng, goals, v) for v, kind in zip(sample_values(rng, idea), kinds, strict=True))
+        values = [_alike(rng, goals, v) if kind in KIND_NOUNS else v for v, kind in zip(sample_values(rng, idea), kinds, strict=True)]
         texts = [spoken(rng, kind, v) for v, kind in zip(values, kinds, strict=True)]
         source = None
-        free = [i for i, g in enumerate(goals) if g.is_asked and g.idea.output == idea.slots[0][1]]
-        if rng.random() < 0.7 and not free and goals and _chainable(goals[-1], idea):
-            free = [len(goals) - 1]
+        free = [i for i, goal in enumerate(goals) if goal.is_asked and _slot_for(goal, idea) is not None]
         if free and rng.random() < 0.8:
             source = free[-1]
-            values, texts[0] = (goals[source].fact, *values[1:]), goals[source].phrase
-            goals[source] = _unasked(goals[source])
-        goals.append(Goal(idea, values, source, value(rng, idea.output), True, ask(rng, idea, tuple(texts), held_out=held_out)))
+            slot = _slot_for(goals[source], idea)
+            values[slot], texts[slot] = goals[source].fact, goals[source].reference
+            goals[source] = replace(goals[source], is_asked=False)
+        phrase = ask(rng, idea, tuple(texts), held_out=held_out)
+        reference = filled(idea.reference, idea, tuple(texts)) if idea.reference else phrase
+        goals.append(Goal(idea, tuple(values), source, value(rng, idea.output), True, phrase, reference))
     return goals
 
 
@@ -159,12 +170,10 @@ def _alike(rng: Random, goals: list[Goal], drawn: Any) -> Any:
     return other[: len(other) // 2] + drawn[-cut:] if rng.random() < 0.5 else drawn[:cut] + other[len(other) // 2 :]
 
 
-def _chainable(earlier: Goal, idea: Idea) -> bool:
-    return earlier.source is None and earlier.is_asked and earlier.idea.output == idea.slots[0][1]
-
-
-def _unasked(goal: Goal) -> Goal:
-    return Goal(goal.idea, goal.values, goal.source, goal.fact, False, goal.phrase)
+def _slot_for(earlier: Goal, idea: Idea) -> int | None:
+    """The slot of `idea` that what `earlier` finds can fill: of made-up ideas the first alone."""
+    slots = idea.slots if idea.asks else idea.slots[:1]
+    return next((index for index, (_, kind) in enumerate(slots) if kind == earlier.idea.output), None)
 
 
 def play(rng: Random, episode: Episode, world: World, goals: list[Goal], style: Style) -> None:

@@ -37,6 +37,8 @@ class Idea:
     slots: Slots
     output: str  # kind of value (lib.worlds.lexicon.value)
     keywords: tuple[str, ...] = ()  # two to four, where the idea is one of keywords; more where it is rich
+    asks: tuple[str, ...] = ()  # of an idea of the atlas: its questions, slots in braces
+    reference: str = ""  # of an idea of the atlas: the noun phrase for what is found
 
     @property
     def is_rich(self) -> bool:

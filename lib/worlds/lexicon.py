@@ -7,9 +7,12 @@ English words of BIP-39, 4 to 9 letters long, from the Python package mnemonic 0
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from random import Random
+
+from lib.worlds.atlas import LIST, listed_values
 
 THINGS = tuple(
     "tower bridge boat parcel invoice ticket ship recipe garden camera guitar painting novel song planet mountain river lake museum hotel "
@@ -90,6 +93,10 @@ def pseudo_word(rng: Random, syllables: int | None = None) -> str:
 def value(rng: Random, kind: str) -> str | int | float:
     """A random value of one kind, as a user or a tool would write it; of a kind such as `red|green`, one of these words."""
     match kind:
+        case _ if kind.startswith(LIST):
+            return rng.choice(listed_values(kind))
+        case _ if ":" in kind:
+            return _in_range(rng, *kind.split(":", 1))
         case _ if "|" in kind:
             return rng.choice(kind.split("|"))
         case "name":
@@ -115,6 +122,18 @@ def value(rng: Random, kind: str) -> str | int | float:
     raise ValueError(f"kind {kind!r}: expected {', '.join(KIND_NOUNS)}, or words with a | between them")
 
 
+def _in_range(rng: Random, kind: str, text: str) -> str | int | float:
+    """A value of the atlas's kinds `int:1-30`, `num:0.5-80:1`, `year:1950-2030` and `pattern:@@-##`."""
+    if kind == "pattern":
+        signs = {"@": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "#": "0123456789", "?": "abcdefghijklmnopqrstuvwxyz"}
+        return "".join(rng.choice(signs[sign]) if sign in signs else sign for sign in text)
+    bounds, _, decimals = text.partition(":")
+    low, high = re.fullmatch(r"(-?[\d.]+)-(-?[\d.]+)", bounds).groups()
+    if kind != "num" or decimals == "0":
+        return rng.randint(int(float(low)), int(float(high)))
+    return round(rng.uniform(float(low), float(high)), int(decimals))
+
+
 KINDS = ("name", "name", "name", "word", "phrase", "integer", "integer", "number", "date", "date", "year", "time", "code", "code")
 
 # Nouns that tell what kind of value they take.
@@ -133,7 +152,7 @@ KIND_NOUNS = {
 
 def spoken(rng: Random, kind: str, drawn: str | int | float) -> str:
     """A value as it stands in a question: a word out of a few may have another ending or a capital."""
-    if "|" not in kind or rng.random() < 0.5:
+    if "|" not in kind or ":" in kind or rng.random() < 0.5:
         return str(drawn)
     return rng.choice((f"{drawn}s", str(drawn).capitalize(), f"{drawn}s".capitalize()))
 

@@ -24,10 +24,11 @@ from lib.search.driver import Run, Search, run_searches
 from lib.search.finish import answer_text
 from lib.search.state import Code, FunctionSchema, Observation, Policy
 from lib.trees.record import Tree
+from lib.worlds.atlas_world import draw_world
 from lib.worlds.episode import PERMANENT, TRANSIENT, Goal, error, make_goals, response
 from lib.worlds.lexicon import value
 from lib.worlds.questions import word_query
-from lib.worlds.world import World, WorldApi, make_world
+from lib.worlds.world import World, WorldApi
 
 DEAD_SHARE, BUSY_SHARE = 0.15, 0.1  # APIs that never answer, and those that do not answer their first call
 MAX_DEPTH, CONCURRENCY = 24, 64  # nodes of an episode; episodes under way at once
@@ -68,17 +69,17 @@ class WorldSession:
         """The goal that the call pursues, or one made up for values that nobody asked about."""
         given = tuple(values[name] for name in api.parameters)
         asked = self._facts.get((api.idea, tuple(map(str, given))))
-        return asked or Goal(api.idea, given, None, value(rng, api.idea.output), False, "")
+        return asked or Goal(api.idea, given, None, value(rng, api.idea.output), False, "", "")
 
 
-def measure_episodes(model: Any, chat: Chat, *, num_episodes: int, seed: int, held_out: bool) -> float:
+def measure_episodes(model: Any, chat: Chat, *, num_episodes: int, seed: int, held_out: bool, atlas_share: float = 0.0) -> float:
     """Share of episodes in which the model, left alone and greedy, gives an answer that holds all asked facts.
 
     Args:
         held_out: worlds and questions in wordings that were not trained on.
     """
     rng = Random(seed)
-    tasks = [make_task(rng, held_out=held_out) for _ in range(num_episodes)]
+    tasks = [make_task(rng, held_out=held_out, atlas_share=atlas_share) for _ in range(num_episodes)]
     run = play_episodes(LocalPolicy(model, chat, temperature=0.0), tasks)
     solved = [states_all(answer_text(tree), facts) for tree, (_, _, facts) in zip(run.results, tasks, strict=True)]
     return sum(solved) / len(solved)
@@ -87,9 +88,9 @@ def measure_episodes(model: Any, chat: Chat, *, num_episodes: int, seed: int, he
 Task = tuple[str, WorldSession, tuple[str, ...]]  # question, its tools, and the facts that an answer must hold
 
 
-def make_task(rng: Random, *, held_out: bool) -> Task:
+def make_task(rng: Random, *, held_out: bool, atlas_share: float = 0.0) -> Task:
     """A question that can be answered, in a world of 3 to 7 functions."""
-    world = make_world(rng, num_functions=rng.randint(3, 7), held_out=held_out)
+    world = draw_world(rng, num_functions=rng.randint(3, 7), held_out=held_out, atlas_share=atlas_share)
     goals = make_goals(rng, world, held_out)
     while len({(goal.idea, goal.values) for goal in goals}) < len(goals):  # one question twice would have two answers
         goals = make_goals(rng, world, held_out)

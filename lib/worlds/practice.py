@@ -13,18 +13,18 @@ from lib.hub.documents import FINISH_SCHEMA
 from lib.search.state import State, Step
 from lib.toolcall import compact_json
 from lib.worlds.asking import ask
+from lib.worlds.atlas_world import draw_world
 from lib.worlds.episode import Episode, arguments_text
 from lib.worlds.ideas import Idea, sample_values
 from lib.worlds.lexicon import KINDS, pseudo_word, spoken, value, words
 from lib.worlds.questions import word_query
-from lib.worlds.world import make_world
 
 MOST_SHOWN = 14  # records of a look-up row
 
 
-def drill_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, plain: float = 0.0) -> Episode:
+def drill_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, plain: float = 0.0, atlas_share: float = 0.0, held_out: bool = False) -> Episode:
     """A world and queries of one or two questions, each answered by its first call alone: choosing and copying, and nothing else."""
-    world = make_world(rng, num_functions=num_functions, plain=plain)
+    world = draw_world(rng, num_functions=num_functions, held_out=held_out, plain=plain, atlas_share=atlas_share)
     functions = (*(api.function for api in world.apis), FINISH_SCHEMA)
     episode = Episode(chat)
     for index in range(num_queries):

@@ -15,6 +15,7 @@ from lib.worlds.episode import make_row
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<tool_call>", "</tool_call>")
 
+ATLAS_SHARE = 0.75   # of the rows whose text the entries are found in: most are in natural English
 # Words that hardly ever have to be copied: each is one token with the space before it. All other spaces stand alone.
 COMMON = (
     "the|of|a|an|and|is|for|in|on|to|by|what|which|that|has|with|as|at|from|its|it|me|I|my|this|be|or|not|you|we|how|are|do|then|"
@@ -22,8 +23,8 @@ COMMON = (
 )
 
 
-def train_tokenizer(*, vocab_size: int = 2048, num_rows: int = 3000, seed: int = 0) -> PreTrainedTokenizerFast:
-    """A tokenizer with `vocab_size` entries, special tokens first, trained on the text of `num_rows` rows.
+def train_tokenizer(*, vocab_size: int = 6144, num_rows: int | None = None, seed: int = 0) -> PreTrainedTokenizerFast:
+    """A tokenizer with `vocab_size` entries, special tokens first, trained on the text of `num_rows` rows (as many as entries if None).
 
     A word is the same tokens after a space, a quotation mark or an underscore: what a question, a document, a call and an answer
     share can be matched and copied token by token. With GPT-2's split, where a word swallows the space before it, one word is
@@ -42,7 +43,7 @@ def train_tokenizer(*, vocab_size: int = 2048, num_rows: int = 3000, seed: int =
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_texts(num_rows, seed), trainer)
+    tokenizer.train_from_iterator(_texts(num_rows or vocab_size, seed), trainer)
     return wrap(tokenizer)
 
 
@@ -72,7 +73,7 @@ def _texts(num_rows: int, seed: int) -> Iterator[str]:
     rng = Random(seed)
     chat = Chat(wrap(_bytes_tokenizer()))
     for _ in range(num_rows):
-        row = make_row(rng, chat, num_functions=rng.randint(2, 8), num_queries=2)
+        row = make_row(rng, chat, num_functions=rng.randint(2, 8), num_queries=2, atlas_share=ATLAS_SHARE)
         text = chat.tokenizer.decode(row.ids)
         for special in SPECIAL:
             text = text.replace(special, "\n")

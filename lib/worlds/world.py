@@ -149,7 +149,7 @@ def _make_api(rng: Random, idea: Idea, tool: str, held_out: bool, plain: float) 
         others = " and ".join(extra for extra, _ in extras)
         description = description.rstrip(".") + rng.choice((", with its {}.", ", and also {}.", " and {}.", ", {}")).format(others)
     parameters = _parameter_names(rng, idea, held_out)
-    properties = {p: _json_type(kind) for p, (_, kind) in zip(parameters, idea.slots, strict=True)}
+    properties = {p: json_type(kind) for p, (_, kind) in zip(parameters, idea.slots, strict=True)}
     if rng.random() < 0.25:
         properties.setdefault(rng.choice(words()), {"type": rng.choice(("string", "number", "integer", "boolean"))})
     things = [thing for thing, _ in idea.slots]
@@ -213,8 +213,8 @@ def _parameter_names(rng: Random, idea: Idea, held_out: bool) -> tuple[str, ...]
     return tuple(names)
 
 
-def _json_type(kind: str) -> dict[str, Any]:
+def json_type(kind: str) -> dict[str, Any]:
     """JSON Schema of one parameter."""
-    if "|" in kind:
+    if "|" in kind and ":" not in kind:
         return {"type": "string", "enum": kind.split("|")}
-    return {"type": {"integer": "integer", "year": "integer", "number": "number"}.get(kind, "string")}
+    return {"type": {"integer": "integer", "int": "integer", "year": "integer", "number": "number", "num": "number"}.get(kind.split(":")[0], "string")}
