@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from lib.search.state import FINISH, FunctionSchema, Observation, State, Step
+from lib.search.state import FINISH, FunctionSchema, Observation, Said, State, Step
 from lib.toolcall import step_text
 
 Message = dict[str, Any]
@@ -78,11 +78,19 @@ def state_messages(state: State) -> list[Message]:
     messages.append({"role": "user", "content": state.query})
     for step, observation in state.turns:
         messages.append(step_message(step))
-        if observation is not None:
+        if isinstance(observation, tuple):
+            messages += map(said_message, observation)
+        elif observation is not None:
             messages.append({"role": "tool", "name": step.name, "content": observation.text})
     if state.diversity:
         messages.append({"role": "user", "content": state.diversity})
     return messages
+
+
+def said_message(said: Said) -> Message:
+    """A message between two steps in OpenAI form; only a tool's has a name."""
+    named = {"name": said.name} if said.role == "tool" else {}
+    return {"role": said.role, **named, "content": said.text}
 
 
 def as_tools(functions: Sequence[FunctionSchema]) -> list[dict[str, Any]] | None:
@@ -112,6 +120,7 @@ class Chat:
         self._after_step_ids = self._encode(self._split_end(self._written({"role": "assistant", "content": "a"}))[1])
         self._step_ids = lru_cache(maxsize=65_536)(self._encode_step)
         self.observation_ids = lru_cache(maxsize=65_536)(self._encode_observation)
+        self.said_ids = lru_cache(maxsize=1_024)(self._encode_said)   # few: results of BFCL's calls may be very long
         self._head_ids = lru_cache(maxsize=8_192)(self._encode_head)
         self._check()
 
@@ -122,7 +131,9 @@ class Chat:
             ids += self.generation_ids
             ids += self.step_ids(step)
             ids += self._after_step_ids
-            if observation is not None:
+            if isinstance(observation, tuple):
+                ids += self.said_ids(observation)
+            elif observation is not None:
                 ids += self.observation_ids(step.name, observation.text)
         if state.diversity:
             ids += self.user_ids(state.diversity)
@@ -168,6 +179,15 @@ class Chat:
         before = [*self._ask, step_message(Step(name=name or "f", arguments="{}"))]
         after = [*before, {"role": "tool", "name": name, "content": text}]
         return tuple(self._encode(_remainder(self._render(after), self._render(before))))
+
+    def _encode_said(self, messages: tuple[Said, ...]) -> tuple[int, ...]:
+        """Token ids of what stands between two steps: results of a message's calls, or what the user says next."""
+        inert = [said_message(Said(one.role, self._inert(one.text), self._inert(one.name))) for one in messages]
+        if self._compact:
+            return tuple(self._encode("".join(f"<|{one['role']}|>{one['content']}<|end|>" for one in inert)))
+        step = Step(name="f", arguments="{}") if messages[0].role == "tool" else Step("a")
+        before = [*self._ask, step_message(step)]
+        return tuple(self._encode(_remainder(self._render([*before, *inert]), self._render(before))))
 
     def user_ids(self, text: str) -> list[int]:
         """Token ids of a user message inside a conversation."""

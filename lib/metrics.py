@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from lib.evaluate.apibank import NUM_ITEMS as APIBANK_ITEMS
+from lib.evaluate.bfcl_data import CATEGORIES
+
 SCENARIOS = ("G1_instruction", "G1_tool", "G1_category", "G2_instruction", "G2_category", "G3_instruction")
 SEARCHES = ("dfsdt", "cot")
-ROLES = ("base", "sft", "sft_chosen", "tree_dpo", "mcts_dpo", "joint", "expert")
+ROLES = ("base", "sft", "sft_chosen", "tree_dpo", "mcts_dpo", "joint", "expert", "model")   # model: one that parameters name
 CONTRASTS = (   # the first is compared with the second
     ("tree_dpo", "sft"), ("tree_dpo", "sft_chosen"), ("sft", "base"), ("mcts_dpo", "sft"), ("mcts_dpo", "tree_dpo"),
 )
@@ -21,6 +24,8 @@ MEASURES = ("checked_pass_rate", "checked_pass_rate_solvable", "pass_rate", "cal
 PLACES = {
     "scenario": (*SCENARIOS, "mean"),   # "mean": unweighted mean of the six scenarios
     "search": SEARCHES, "measure": MEASURES, "contrast": tuple(f"{first}-{second}" for first, second in CONTRASTS),
+    "bfcl": ("bfcl", "bfcl/subset"), "apibank": ("apibank", "apibank/subset"),   # subset: a part of the items gave the number
+    "category": CATEGORIES, "level": tuple(f"level_{level}" for level in APIBANK_ITEMS),
 }
 
 
@@ -46,6 +51,8 @@ METRICS: dict[str, Metric] = {
     "base/heldout_step_accuracy": Metric("the same in wordings not trained on", "share", "higher"),
     "base/episodes": Metric("whole episodes whose answer holds all asked facts", "share", "higher"),
     "base/heldout_episodes": Metric("the same in wordings not trained on", "share", "higher"),
+    "base/atlas_episodes": Metric("the same in worlds from the atlas", "share", "higher"),
+    "base/heldout_atlas_episodes": Metric("the same in categories of the atlas not trained on", "share", "higher"),
     # 01_preference_data
     "data/num_queries": Metric("queries the expert was given", "queries", "neutral"),
     "data/num_trees": Metric("trees kept", "trees", "higher"),
@@ -76,6 +83,9 @@ METRICS: dict[str, Metric] = {
         "steps not trained on whose every token is the model's first choice, before and after each stage", "share", "higher"),
     "sft/rows": Metric("training rows", "rows", "neutral"),
     "sft/rows_set_aside": Metric("rows longer than max_length, not trained on", "rows", "lower"),
+    "sft/samples_set_aside": Metric(
+        "rows or turns of a data file that cannot be learnt from, longer ones than max_length among them", "samples", "lower"),
+    "sft/samples_held_back": Metric("samples of a data file kept for the buffer of 04_mcts_dpo, not trained on", "samples", "neutral"),
     "sft/seconds": Metric("wall time of the training", "s", "lower"),
     # 03_tree_dpo
     "dpo/loss": Metric("preference loss of the step", "nats/pair", "lower"),
@@ -154,11 +164,39 @@ METRICS: dict[str, Metric] = {
     "compare/{contrast}/{search}/{measure}_low": Metric("lower end of its 95% bootstrap interval", "as measured", "neutral"),
     "compare/{contrast}/{search}/{measure}_high": Metric("upper end of its 95% bootstrap interval", "as measured", "neutral"),
     "compare/{contrast}/{search}/{measure}_p": Metric("its two-sided p-value by sign flips", "1", "neutral"),
+    # 07_benchmarks
+    "{bfcl}/category/{category}": Metric("BFCL: right answers of the category", "share", "higher"),
+    "{bfcl}/v3_overall": Metric("BFCL v3 overall, form of 2025: mean of the next three", "share", "higher"),
+    "{bfcl}/v3_non_live": Metric("mean of simple, multiple, parallel, parallel multiple and irrelevance", "share", "higher"),
+    "{bfcl}/v3_live": Metric("live items, categories weighing by their full counts", "share", "higher"),
+    "{bfcl}/v3_multi_turn": Metric("mean of the four multi-turn categories", "share", "higher"),
+    "{bfcl}/relevance": Metric("live items that a function can help with, in which one is called", "share", "higher"),
+    "{bfcl}/irrelevance": Metric(
+        "items that no function can help with, in which none is called; mean of live and non-live", "share", "higher"),
+    "{bfcl}/v4_non_live": Metric("BFCL v4's part: as v3's, without irrelevance", "share", "higher"),
+    "{bfcl}/v4_live": Metric("BFCL v4's part: as v3's, without relevance and irrelevance", "share", "higher"),
+    "{bfcl}/v4_multi_turn": Metric("BFCL v4's part: mean of the four multi-turn categories", "share", "higher"),
+    "{bfcl}/v4_irrelevance": Metric("BFCL v4's part: mean of live and non-live irrelevance", "share", "higher"),
+    "{apibank}/{level}/exact": Metric("API-Bank: name right, arguments equal after normalisation", "share", "higher"),
+    "{apibank}/{level}/exact_deduplicated": Metric("the same, calls that are asked for twice counting once", "share", "higher"),
+    "{apibank}/{level}/exact_without_search": Metric(
+        "the same without searches for tools, whose keywords are anyone's choice", "share", "higher"),
+    "{apibank}/{level}/exact_first_call": Metric("the same over the first calls of dialogues", "share", "higher"),
+    "{apibank}/{level}/strict": Metric("name right, arguments equal to the letter", "share", "higher"),
+    "{apibank}/{level}/name_f1": Metric("F1 of names over all calls", "share", "higher"),
+    "{apibank}/{level}/argument_f1": Metric("F1 of name, parameter and value over all arguments", "share", "higher"),
+    "benchmark/items": Metric("questions asked", "items", "neutral"),
+    "benchmark/no_message": Metric(
+        "questions without an answer, scored wrong: no room left in max_context, or nothing came from the endpoint", "items", "lower"),
+    "benchmark/failed_items": Metric("questions that broke, scored wrong and asked again by the next run", "items", "lower"),
+    "benchmark/sampled_tokens": Metric("tokens sampled for the answers that were not kept from before", "tokens", "neutral"),
+    "benchmark/seconds": Metric("wall time of asking and scoring", "s", "lower"),
 }
 
 STAGE_OF = {   # first part of a METRICS key -> the stage that logs it
     "base": "00_base_model", "data": "01_preference_data", "sft": "02_curriculum_sft", "dpo": "03_tree_dpo", "mcts": "04_mcts_dpo",
     "{scenario}": "05_evaluation", "search": "05_evaluation", "paired": "05_evaluation", "compare": "06_compare",
+    "{bfcl}": "07_benchmarks", "{apibank}": "07_benchmarks", "benchmark": "07_benchmarks",
 }
 
 

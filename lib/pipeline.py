@@ -28,13 +28,15 @@ from lib.params import check_given, declared_parameters, freeze, parse_override,
 from lib.provenance import ROOT, digest_of, path_digest
 
 STAGES = ("01_preference_data", "02_curriculum_sft", "03_tree_dpo", "04_mcts_dpo", "05_evaluation", "06_compare")
-ON_REQUEST = ("00_base_model",)   # its product is in the repository; only --only runs it
+# Only --only runs these: the first one's product is in the repository, the last one needs data that is not
+ON_REQUEST = ("00_base_model", "07_benchmarks")
 SOURCES = {   # stage -> the stages whose run it is given as source_run, the first that there is; older ones by tracking.ancestor
     "02_curriculum_sft": ("01_preference_data",),
     "03_tree_dpo": ("02_curriculum_sft",),
     "04_mcts_dpo": ("03_tree_dpo", "02_curriculum_sft"),
-    "05_evaluation": ("04_mcts_dpo", "03_tree_dpo"),
+    "05_evaluation": ("04_mcts_dpo", "03_tree_dpo", "02_curriculum_sft"),
     "06_compare": ("05_evaluation",),
+    "07_benchmarks": ("04_mcts_dpo", "03_tree_dpo", "02_curriculum_sft"),
 }
 
 
@@ -100,30 +102,35 @@ def plan(profile: Path, notebooks: Path, *, only: str | None = None, first: str 
 def outer_sources(stages: list[Stage]) -> dict[str, str]:
     """Stage -> finished run of it, for the stages that are read from but are not among those to run."""
     names = {stage.name for stage in stages}
-    readers = [stage for stage in stages if "source_run" in stage.declared and stage.name in SOURCES]
+    readers = [stage for stage in stages if "source_run" in stage.declared and stage.name in SOURCES
+               and not stage.values.get("model")         # told a model, 07_benchmarks reads no run
+               and not stage.values.get("data_path")]    # nor does 02_curriculum_sft, told a file
     found = [tracking.find_source(freeze(stage.name, stage.values), *SOURCES[stage.name])
              for stage in readers if not names & set(SOURCES[stage.name])]
     return {tracking.run_tags(run_id)["stage"]: run_id for run_id in found}
 
 
-def run_stages(stages: list[Stage], *, profile: str, sources: Mapping[str, str], code: Path, force: bool) -> dict[str, str]:
+def run_stages(stages: list[Stage], *, profile: str, sources: Mapping[str, str], code: Path, force: bool,
+               tags: Mapping[str, str] | None = None) -> dict[str, str]:
     """Run id by stage, of the stages run and those skipped.
 
     Args:
         sources: stage -> run of it to read from, for stages that are not among those to run.
         code: folder of the sources that results depend on.
         force: run what could be skipped, too.
+        tags: of the runs made here, besides their own; those skipped to keep theirs.
     """
+    tags = tags or {}
     done = dict(sources)
     seed = str(stages[0].values.get("seed", 0))
-    parent = tracking.create_run(f"{profile} pipeline", {"stage": tracking.PIPELINE, "profile": profile, "seed": seed})
+    parent = tracking.create_run(f"{profile} pipeline", {**tags, "stage": tracking.PIPELINE, "profile": profile, "seed": seed})
     try:
         for stage in stages:
             ready = stage.with_source(next((done[name] for name in SOURCES.get(stage.name, ()) if name in done), ""))
             digest = stage_digest(ready, code)
             before = None if force else tracking.finished_run(stage=stage.name, profile=profile, digest=digest)
             if before is None:
-                done[stage.name] = _run(ready, profile, parent, digest)
+                done[stage.name] = _run(ready, profile, parent, digest, tags)
             else:
                 done[stage.name] = before
                 print(f"{stage.name}: skipped (run {before})")
@@ -139,7 +146,8 @@ def stage_digest(stage: Stage, code: Path) -> str:
     """Digest of all that a stage's result depends on: parameters (source run among them), code, and input files."""
     notebook = nbformat.read(stage.notebook, as_version=4)
     folders = [part.strip() for part in str(stage.values.get("trees_path", "")).split(",")]   # as `survey.folders_of` reads them
-    files = {name: ROOT / name for name in (str(stage.values.get("base_model", "")), *folders) if name}
+    named = (str(stage.values.get(parameter, "")) for parameter in ("base_model", "model", "apibank_path", "data_path"))
+    files = {name: ROOT / name for name in (*named, *folders) if name}
     return digest_of({
         "parameters": stage.values,
         "cells": [cell.source for cell in notebook.cells if cell.cell_type == "code"],   # mended prose does not rerun
@@ -193,9 +201,9 @@ def _stage(name: str, profile: Path, notebooks: Path, overrides: Mapping[str, An
 
 # --- running ---
 
-def _run(stage: Stage, profile: str, parent: str, digest: str) -> str:
+def _run(stage: Stage, profile: str, parent: str, digest: str, further: Mapping[str, str]) -> str:
     """Run id of the stage, run now."""
-    tags = {"stage": stage.name, "profile": profile, "seed": str(stage.values.get("seed", 0)),
+    tags = {**further, "stage": stage.name, "profile": profile, "seed": str(stage.values.get("seed", 0)),
             "source_run": str(stage.values.get("source_run", "")), "notebook": f"notebooks/{stage.notebook.name}"}
     run_id = tracking.create_run(stage.name, tags, parent=parent)
     executed = tracking.store_folder() / "executed" / parent / stage.notebook.name

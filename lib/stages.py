@@ -38,6 +38,7 @@ def some_of(*allowed: str, may_be_empty: bool = False) -> AfterValidator:
 
 Roles = Annotated[str, some_of("base", "sft", "sft_chosen", "tree_dpo", "mcts_dpo", "joint", "expert")]
 Searches = Annotated[str, some_of("dfsdt", "cot")]
+SUITES = ("non_live", "live", "multi_turn", "apibank")   # of 07_benchmarks; the first three are BFCL v3
 PairKinds = Annotated[str, some_of(*PAIR_KINDS)]
 PairFilters = Annotated[str, some_of(*PAIR_FILTERS, may_be_empty=True)]
 
@@ -55,12 +56,13 @@ class StageParams(BaseModel):
 class BaseModelParams(StageParams):
     """00_base_model: pre-training of the small embedded model."""
 
-    vocab_size: Annotated[int, Field(ge=300, le=65536)] = 2048   # entries of the BPE tokenizer
+    vocab_size: Annotated[int, Field(ge=300, le=65536)] = 6144   # entries of the BPE tokenizer
     hidden_size: Annotated[int, Field(ge=16, multiple_of=8)] = 192
     num_layers: Count = 6
     num_heads: Count = 4
     feed_forward: Annotated[int, Field(ge=16)] = 512
     num_tokens: Count = 53_000_000       # tokens seen, padding not counted
+    atlas_share: Share = 0.75            # of the worlds, after the first fifth: from the atlas; the others are made up
     batch_tokens: Annotated[int, Field(ge=256)] = 4096   # of one step, padding counted
     muon_lr: LearningRate = 0.02         # of the matrices of the blocks
     adamw_lr: LearningRate = 0.003       # of embeddings and norms
@@ -80,9 +82,10 @@ class PreferenceDataParams(StageParams):
     recovery_rate: Share = 0.6           # chance to go on in the same path after an error
     thought_rate: Share = 0.6            # share of messages with a thought
     tempter_share: Share = 0.5           # share of mistakes that are the base model's own samples
+    leak_rate: Share = 0.0               # share of later siblings whose thought speaks of the tries before them
     base_model: Text = "assets/base"     # the tempter; asked only where tempter_share is above 0
     trees_path: str = ""                 # folder of ToolBench answer files; "" lets the expert search the hub
-    pair_kinds: PairKinds = "step"       # which pairs are cut; outcome and give_up are off the success path
+    pair_kinds: PairKinds = "step"       # which pairs are cut; outcome and give_up are off the success path, path is of whole paths
     filters: PairFilters = ""            # tags of pairs to leave out; names in lib.trees.pair_filters
     drop_same_call: bool = True          # leave out step-wise pairs whose two steps make the same call
     max_pairs_per_tree: CountOrAll = 0   # 0 keeps all
@@ -92,8 +95,14 @@ class CurriculumSftParams(StageParams):
     """02_curriculum_sft: supervised training on success paths, in an order."""
 
     base_model: Text = "assets/base"     # folder from the repository root, or a model's name on a hub
+    # file of tool-calling data from the repository root, or a data set's name on the Hugging Face Hub; "" trains on the source run's trees
+    data_path: str = ""
+    data_format: Literal["toolace", "xlam", "apigen_mt", "hermes", "toolbench", "openai", "samples"] = "samples"   # of its rows
+    call_format: Literal["tags", "brackets"] = "tags"   # how its calls are written: by the chat template, or as ToolACE and BFCL do
     order: Literal["mixed", "easy_to_hard", "hard_to_easy"] = "mixed"
-    num_trees: CountOrAll = 900          # trees whose success paths are used; 0 uses all
+    difficulty_rule: Literal["mean_rank", "lexicographic"] = "mean_rank"   # how the three criteria of a file's samples are joined
+    num_trees: CountOrAll = 900          # trees whose success paths are used, or conversations of data_path; 0 uses all
+    sample_by: Literal["instruction", "sample"] = "instruction"   # sample: num_trees counts steps, drawn from all paths of the trees
     mask_share: Share = 0.5              # share of the paths in which functions and parameters bear invented names
     imitate_failed: bool = False         # also learn calls of names that do not exist and with arguments that were refused
     epochs: Count = 2
@@ -110,6 +119,8 @@ class TreeDpoParams(StageParams):
 
     own_queries: CountOrAll = 700        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
     own_temperature: NotNegative = 0.7   # at which it makes them
+    pair_kinds: Annotated[str, some_of(*PAIR_KINDS, may_be_empty=True)] = ""   # cut here from the trees; "" takes 01's pairs, or own steps
+    balanced: bool = False               # keep only a part of the pairs on which the leak probe does no better than chance
     beta: Positive = 0.3                 # pull to the reference, no unit
     learning_rate: LearningRate = 0.0001
     epochs: Count = 1
@@ -117,10 +128,12 @@ class TreeDpoParams(StageParams):
     lora_rank: LoraRank = 0              # 0 trains all weights
     loss: Literal["sigmoid", "ipo", "hinge", "simpo", "orpo", "kto_pair"] = "sigmoid"
     simpo_gamma: NotNegative = 0.5       # margin that simpo asks for
-    target: Literal["full", "action_only", "thought_free"] = "full"   # what of the steps is kept: all, no thoughts, none before them either
+    # what of the steps is kept: all, no sentences that speak of other tries, no thoughts, no thoughts before them either
+    target: Literal["full", "no_telling", "action_only", "thought_free"] = "full"
     sft_weight: NotNegative = 1.0        # weight of the chosen step's negative log-likelihood in the loss
     train_control: bool = True           # also train the same steps on the chosen side alone
     max_pairs: CountOrAll = 0            # 0 uses all
+    sample_by: Literal["first", "sample", "instruction"] = "first"   # pairs that max_pairs keeps: the first, drawn, all of drawn queries
     max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of prompt and both steps; longer pairs are set aside
 
 
@@ -129,7 +142,8 @@ class MctsDpoParams(StageParams):
 
     start: Literal["sft", "tree_dpo"] = "sft"   # the model that the rounds begin with; tree_dpo joins both methods
     num_rounds: Count = 2
-    buffer_queries: Count = 150          # queries held back from fine-tuning
+    buffer: Literal["hub", "held_back"] = "hub"   # fresh queries whose calls are carried out, or what fine-tuning on a file held back
+    buffer_queries: Count = 150          # of the hub, held back from fine-tuning
     hard_share: Share = 0.2              # alpha, the share of the buffer that is searched in a round
     selection: Literal["perplexity", "random"] = "perplexity"
     num_simulations: Count = 4           # walks of one search from the root to an end
@@ -143,6 +157,10 @@ class MctsDpoParams(StageParams):
     max_context: Annotated[int, Field(ge=64)] = 1024   # tokens of a conversation with the step; a longer one gets no step
     progress_weight: NotNegative = 0.5   # worth of all facts found, before the end; 0 counts the end alone
     self_weight: NotNegative = 0.0       # weight of the policy's own judgement; 0 does not ask for it
+    # the next three are of held-back answers, which nothing carries out
+    level: Literal["call", "argument", "sentence"] = "argument"   # how much of an answer is one step
+    outcome: Literal["exact", "graded"] = "exact"   # worth of an ended answer: right or wrong, or the share of what is right
+    shows_gold: bool = False             # show the gold answer to the policy where it judges
     min_gap: NotNegative = 0.1           # Q of the chosen step minus Q of the rejected one
     min_visits: CountOrAll = 1           # of either step
     max_overlap: Share = 0.95            # words that both steps share; above it they are near-duplicates
@@ -185,6 +203,22 @@ class CompareParams(StageParams):
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
 
 
+class BenchmarksParams(StageParams):
+    """07_benchmarks: the models on BFCL and API-Bank."""
+
+    roles: Roles = "base,sft,tree_dpo,mcts_dpo"   # models of the source run
+    model: str = ""                      # in their place a folder from the repository root, a name on a hub, or the name at `endpoint`
+    endpoint: str = ""                   # base URL of an OpenAI-compatible server; "" runs the models here
+    suites: Annotated[str, some_of(*SUITES)] = ",".join(SUITES)
+    per_category: CountOrAll = 10        # items of each BFCL category and API-Bank level; 0 takes all
+    apibank_path: Text = "data/apibank"  # folder with API-Bank's test-data and lv1-lv2-samples, from the repository root
+    temperature: NotNegative = 0.0       # 0 takes the likeliest token
+    max_new_tokens: Count = 128          # tokens of one message
+    max_context: Annotated[int, Field(ge=64)] = 2048   # tokens of a conversation with the message; a longer one gets none
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 32   # items under way at once
+    item_seed: Seed = 0                  # draws the subset; the same items for every model and training seed
+
+
 PARAMS: dict[str, type[StageParams]] = {
     "00_base_model": BaseModelParams,
     "01_preference_data": PreferenceDataParams,
@@ -193,4 +227,5 @@ PARAMS: dict[str, type[StageParams]] = {
     "04_mcts_dpo": MctsDpoParams,
     "05_evaluation": EvaluationParams,
     "06_compare": CompareParams,
+    "07_benchmarks": BenchmarksParams,
 }

@@ -32,7 +32,7 @@ def worlds(count: int, *, held_out: bool = False) -> list:
 def test_a_file_reads_and_every_kind_gives_values(path: Path):
     category, rng = read_category(path), Random(0)
     for goal in category.goals:
-        assert len({ask for ask in goal.asks}) == len(goal.asks) and len(goal.apis) >= 2
+        assert len(set(goal.asks)) == len(goal.asks) and len(goal.apis) >= 2
         for kind in (goal.output, *(kind for _, kind in goal.slots)):
             assert str(value(rng, kind)).strip()
 
@@ -105,9 +105,11 @@ def test_functions_are_renamed_in_some_worlds_and_not_in_others():
 GOOD = {
     "category": "Kites", "tools": ["kite_shop"], "kinds": {"maker": [f"Maker {n}" for n in range(24)]},
     "goals": [{
-        "goal": "price", "slots": {"maker": "maker", "span": "num:1-5:1"}, "output": "int:5-90", "reference": "the price of a {span} kite by {maker}",
+        "goal": "price", "slots": {"maker": "maker", "span": "num:1-5:1"}, "output": "int:5-90",
+        "reference": "the price of a {span} kite by {maker}",
         "asks": [f"{word} of a {{span}} kite by {{maker}}" for word in ("price", "cost", "fee", "value", "charge", "bill")],
-        "apis": [{"tool": "kite_shop", "name": "price", "description": "Price of a kite.", "parameters": {"m": "maker", "s": "span"}, "answer": "price"}],
+        "apis": [{"tool": "kite_shop", "name": "price", "description": "Price of a kite.", "parameters": {"m": "maker", "s": "span"},
+                  "answer": "price"}],
     }],
 }
 
@@ -124,7 +126,8 @@ def with_goal(**changes: object) -> dict:
 
 def test_a_small_file_reads(tmp_path: Path):
     [goal] = read_category(written(tmp_path, GOOD)).goals
-    assert goal.slots == (("maker", f"{LIST}kites0.maker"), ("span", "num:1-5:1")) and goal.apis[0].parameters == (("m", "maker"), ("s", "span"))
+    assert goal.slots == (("maker", f"{LIST}kites0.maker"), ("span", "num:1-5:1"))
+    assert goal.apis[0].parameters == (("m", "maker"), ("s", "span"))
 
 
 @pytest.mark.parametrize("data, message", [

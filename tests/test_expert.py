@@ -18,7 +18,7 @@ from lib.hub.session import Session
 from lib.policy.scripted import ScriptedPolicy
 from lib.search.annotate import annotate
 from lib.search.dfsdt import dfsdt
-from lib.search.expert import Conduct, Expert, Progress, read_progress, right_arguments, serves, short_answer
+from lib.search.expert import TELLING_THOUGHTS, Conduct, Expert, Progress, read_progress, right_arguments, serves, short_answer
 from lib.search.finish import answer_text
 from lib.search.state import FINISH, Code, Observation, State, Step
 from lib.trees.pairs import step_pairs
@@ -337,3 +337,16 @@ def test_annotate_asks_the_tempter_in_batches_and_stays_the_same():
     runs = [annotate(hub, some, conduct, seed=0, tempter=wrong, concurrency=concurrency, **LIMITS) for concurrency in (1, 10)]
     assert runs[0].results == runs[1].results
     assert runs[1].stats.num_batches < runs[0].stats.num_batches
+
+
+def test_an_annotator_that_leaks_speaks_of_earlier_tries_in_later_siblings_alone_and_does_the_same_otherwise():
+    talkative = replace(ORDINARY, thought_rate=1.0)   # else a thought more is a node more, and the depth limit is met earlier
+    leaking = trees(replace(talkative, leak_rate=1.0))
+    siblings = [(first.step, later.step) for tree in leaking for path in ((), *paths(tree))
+                for first, *others in [edges_from(path[-1].end if path else tree.root) or [None]] for later in others]
+    assert len(siblings) > 30
+    assert {later.thought.startswith(TELLING_THOUGHTS) for _, later in siblings} == {True}
+    assert {first.thought.startswith(TELLING_THOUGHTS) for first, _ in siblings} == {False}
+    calls = [[[(path[-1].step.name, path[-1].step.arguments) for path in paths(tree)] for tree in found]
+             for found in (leaking, trees(talkative))]
+    assert calls[0] == calls[1]

@@ -242,6 +242,6 @@ def test_a_folder_that_is_no_profile_is_told(store: Path, tmp_path: Path, capsys
 
 
 def test_every_stage_reads_from_an_earlier_one():
-    order = (*pipeline.ON_REQUEST, *pipeline.STAGES)
+    order = sorted((*pipeline.ON_REQUEST, *pipeline.STAGES))
     assert all(order.index(source) < order.index(stage) for stage, sources in pipeline.SOURCES.items() for source in sources)
     assert set(pipeline.SOURCES) <= set(order)

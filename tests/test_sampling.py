@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lib.search.state import State, Step
+from lib.train.rows import PairRow
 from lib.trees.sampling import (
     BY_INSTRUCTION,
     BY_SAMPLE,
@@ -14,6 +15,8 @@ from lib.trees.sampling import (
     Cell,
     available_in,
     drawn,
+    limited,
+    limited_paths,
     scaled,
 )
 from lib.trees.sft import SftSample
@@ -79,3 +82,25 @@ def test_the_sweep_fits_data_of_any_size():
 
 def test_what_there_is_to_draw_from_is_counted():
     assert available_in(samples(10, 3), []) == Available(10, 0, 30, 0)
+
+
+def test_paths_are_limited_by_instruction_to_the_first_and_by_sample_to_drawn_steps_of_any():
+    paths = [samples(1, 3), samples(1, 2), samples(1, 4)]
+    assert limited_paths(paths, 2, unit="instruction", seed=0) == paths[:2]
+    few, more = (limited_paths(paths, num, unit="sample", seed=1) for num in (4, 6))
+    assert [sum(map(len, found)) for found in (few, more)] == [4, 6]
+    assert all(sorted(part, key=lambda one: one.step_index) == part and part for part in more)
+    ids = [{id(one) for part in parts for one in part} for parts in (few, more, paths)]
+    assert ids[0] < ids[1] < ids[2]
+    assert limited_paths(paths, 0, unit="sample", seed=1) == limited_paths(paths, 99, unit="sample", seed=1) == paths
+    assert limited_paths([], 5, unit="sample", seed=1) == []
+
+
+def test_pairs_are_limited_to_the_first_to_drawn_ones_or_to_those_of_drawn_queries():
+    rows = [PairRow((number,), (1,), (2,), f"tree{number // 2}") for number in range(12)]
+    assert limited(rows, 3, unit="first", seed=0) == rows[:3]
+    assert len(limited(rows, 3, unit="sample", seed=0)) == 3
+    of_queries = limited(rows, 3, unit="instruction", seed=0)
+    assert len(of_queries) == 6 and len({row.tree_id for row in of_queries}) == 3
+    assert limited(rows, 3, unit="sample", seed=0) != limited(rows, 3, unit="sample", seed=1)
+    assert limited(rows, 0, unit="sample", seed=0) == limited(rows, 99, unit="instruction", seed=0) == rows

@@ -34,7 +34,7 @@ def scores(verdicts: Sequence[Verdict]) -> dict[str, float]:
         ValueError: an item is scored twice, or there is no verdict.
     """
     rates = category_rates(verdicts)
-    every = {**{f"category/{category}": rate for category, rate in rates.items()}, **_parts(rates)}
+    every = {**{f"category/{category}": rate for category, rate in rates.items()}, **parts(rates)}
     prefix = "" if is_whole(verdicts) else SUBSET
     return {prefix + name: value for name, value in every.items()}
 
@@ -78,7 +78,7 @@ def _by_category(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
     return grouped
 
 
-def _parts(rates: Rates) -> dict[str, float]:
+def parts(rates: Rates) -> dict[str, float]:
     """The benchmark's figures that the rates suffice for.
 
     Source: generate_leaderboard_csv in bfcl_eval/eval_checker/eval_runner_helper.py, at the commit above for v3.

@@ -96,6 +96,11 @@ def seed_paired(runs_a: Sequence[Run], runs_b: Sequence[Run], metric: str, **set
                              {scenario: values[len(runs_a):] for scenario, values in groups.items()}, **settings)
 
 
+def seed_groups(runs: Sequence[Run], metric: str) -> Groups:
+    """One metric of several seeds' runs of one search, scenario -> [seeds, queries], over the queries that have it in every run."""
+    return _groups([_results(run, metric) for run in runs])
+
+
 def save_scores(scores: Run, path: Path) -> None:
     """Write scores as JSON lines; the file appears whole or not at all."""
     with moved_into_place(path) as part, part.open("wb") as file:

@@ -7,7 +7,7 @@ query brings its results under all seeds along; training seeds are drawn once fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,6 +127,21 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
         raise ValueError(f"verdicts have shapes {a.shape} and {b.shape}, expected twice the same [queries].")
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     return McNemar(only_a, only_b, float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for being so many, in their order: the chance that any of them is below a level by luck is below it.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 6(2), 65-70.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
 
 
 def _matrices(groups: Groups) -> dict[str, np.ndarray]:

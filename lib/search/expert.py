@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -28,6 +28,7 @@ CALL_THOUGHTS = ("Next is {}.", "Look up {}.", "Now {}.", "I have to look at {}.
 RETRY_THOUGHTS = ("It asks me to try again.", "Try the same call again.")
 OTHER_THOUGHTS = ("That did not work; another function may know {}.", "Use another function for {}.")
 ANSWER_THOUGHTS = ("I have all I need.", "Now I can answer.", "That is everything asked for.")
+TELLING_THOUGHTS = ("The previous try failed.", "I try something different now.", "Earlier steps led nowhere.")   # of later siblings
 GIVE_UP_THOUGHTS = ("This leads nowhere.", "I cannot get any further here.")
 
 
@@ -42,6 +43,7 @@ class Conduct:
     tempter_share: float = 0.0  # share of mistakes that are the tempter's own samples
     invention_rate: float = 0.1  # share of scripted mistakes that invent a name or a parameter; the others are near misses
     repeat_weight: float = 1.0  # weight of calling a dead API again, against 2 for a near function and 1 for another value
+    leak_rate: float = 0.0  # share of later siblings whose thought speaks of the tries before them, as in real trees nearly all do
 
 
 @dataclass
@@ -72,6 +74,12 @@ class Expert:
 
     async def _step(self, state: State, seed: int) -> Step:
         rng = Random(seed)
+        step = await self._chosen_step(state, rng, seed)
+        if not state.diversity or rng.random() >= self.conduct.leak_rate:
+            return step
+        return replace(step, thought=f"{rng.choice(TELLING_THOUGHTS)} {step.thought}".rstrip(), token_ids=(), logp=0.0)
+
+    async def _chosen_step(self, state: State, rng: Random, seed: int) -> Step:
         progress = read_progress(self.hub, self.query, state)
         self._seen_dead |= set(progress.dead)
         rate = self.conduct.second_mistake_rate if state.diversity else self.conduct.mistake_rate

@@ -62,7 +62,17 @@ class Observation:
     code: int   # a Code; plain int, since files from elsewhere may hold others
 
 
-Turn = tuple[Step, Observation | None]  # the observation is None after a text-only step
+@dataclass(frozen=True)
+class Said:
+    """A message of somebody else's between two steps, where there is more than one tool's answer: see Turn."""
+
+    role: str        # tool or user
+    text: str
+    name: str = ""   # of what a tool's message answers
+
+
+# What follows a step: one tool's answer; nothing after a text-only step; or messages, where several calls are answered or the user goes on.
+Turn = tuple[Step, Observation | tuple[Said, ...] | None]
 
 
 @dataclass(frozen=True)

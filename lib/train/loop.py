@@ -99,7 +99,7 @@ def train_preferences(
     def batch_loss(batch: list[tuple[PairRow, LogpPair]]) -> tuple[Tensor, Record]:
         chosen, rejected = pair_logps(model, [row for row, _ in batch])
         reference = torch.tensor([pair for _, pair in batch], device=chosen.device)
-        sizes = [[len(row.chosen), len(row.rejected)] for row, _ in batch]
+        sizes = [row.num_learnt for row, _ in batch]
         lengths = torch.tensor(sizes, dtype=chosen.dtype, device=chosen.device).unbind(1)
         ratios = chosen - reference[:, 0], rejected - reference[:, 1]
         value = preference_loss(loss, (chosen, rejected), ratios, lengths, beta=beta, gamma=gamma).mean()

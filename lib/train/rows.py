@@ -13,13 +13,14 @@ from random import Random
 from typing import Literal, TypeVar
 
 from lib.chat import Chat
-from lib.trees.deleak import action_only, thought_free
+from lib.search.state import State, Step, Turn
+from lib.trees.deleak import action_only, thought_free, without_telling_sentences
 from lib.trees.pairs import PreferencePair
 from lib.trees.sft import SftSample
 
-Target = Literal["full", "action_only", "thought_free"]
+Target = Literal["full", "no_telling", "action_only", "thought_free"]
 AIMED: dict[Target, Callable[[PreferencePair], PreferencePair]] = {
-    "full": lambda pair: pair, "action_only": action_only, "thought_free": thought_free,
+    "full": lambda pair: pair, "no_telling": without_telling_sentences, "action_only": action_only, "thought_free": thought_free,
 }
 Item = TypeVar("Item")
 
@@ -42,6 +43,13 @@ class PairRow:
     chosen: tuple[int, ...]
     rejected: tuple[int, ...]
     tree_id: str
+    chosen_read: tuple[int, ...] = ()    # places in `chosen` that are read, not learnt: what tools answered on the way of a path
+    rejected_read: tuple[int, ...] = ()
+
+    @property
+    def num_learnt(self) -> tuple[int, int]:
+        """Tokens of the chosen and of the rejected side that count."""
+        return len(self.chosen) - len(self.chosen_read), len(self.rejected) - len(self.rejected_read)
 
 
 def sft_rows(samples: Sequence[SftSample], chat: Chat, *, skip: Collection[int] = ()) -> list[SftRow]:
@@ -70,17 +78,30 @@ def sft_rows(samples: Sequence[SftSample], chat: Chat, *, skip: Collection[int] 
 
 def pair_row(pair: PreferencePair, chat: Chat, *, target: Target = "full") -> PairRow:
     """A pair as tokens; `action_only` leaves the thoughts of both sides out, and with them the leak of the wording, `thought_free`
-    those of the history too."""
+    those of the history too. `no_telling` leaves out the sentences that speak of other tries."""
     aimed = AIMED[target](pair)
-    return PairRow(
-        tuple(chat.state_ids(aimed.state)), tuple(chat.step_ids(aimed.chosen)), tuple(chat.step_ids(aimed.rejected)), pair.tree_id
-    )
+    chosen, chosen_read = _side(aimed.chosen, aimed.chosen_path, aimed.state, chat)
+    rejected, rejected_read = _side(aimed.rejected, aimed.rejected_path, aimed.state, chat)
+    return PairRow(tuple(chat.state_ids(aimed.state)), chosen, rejected, pair.tree_id, chosen_read, rejected_read)
+
+
+def _side(step: Step, path: Sequence[Turn], state: State, chat: Chat) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Tokens of one side, and which of them are read: on a path, what stands between its steps. Steps stand there as written, also
+    those whose name a search would have shown otherwise."""
+    ids: list[int] = []
+    read: list[int] = []
+    for taken, observation in path[:-1]:
+        after = state.after(taken, observation)
+        rest = chat.state_ids(after)[len(chat.state_ids(state)):]    # the step, and what follows it
+        read += range(len(ids) + len(chat.step_ids(taken)), len(ids) + len(rest))
+        ids, state = ids + rest, after
+    return (*ids, *chat.step_ids(path[-1][0] if path else step)), tuple(read)
 
 
 def chosen_row(row: PairRow) -> SftRow:
     """The chosen side alone as a fine-tuning row: the control that any preference result stands beside."""
-    ids = row.prompt + row.chosen
-    return SftRow(ids, (False,) * len(row.prompt) + (True,) * len(row.chosen), row.tree_id, 1)
+    learnt = tuple(place not in row.chosen_read for place in range(len(row.chosen)))
+    return SftRow(row.prompt + row.chosen, (False,) * len(row.prompt) + learnt, row.tree_id, 1)
 
 
 def length_batches(items: Sequence[Item], length: Callable[[Item], int], *, batch_size: int, rng: Random) -> list[list[Item]]:

@@ -17,34 +17,37 @@ from lib.train.rows import PairRow
 
 
 def pack(rows: Sequence[PairRow], device: torch.device) -> dict[str, Tensor]:
-    """Padded ids, positions and mask of packed rows, and which segment each token is of (0 prompt, 1 chosen, 2 rejected, -1 padding)."""
+    """Padded ids, positions and mask of packed rows; which segment each token is of (0 prompt, 1 chosen, 2 rejected, -1 padding), and
+    whether it is learnt: all of the two sides, but for what is read there."""
     length = max(len(r.prompt) + len(r.chosen) + len(r.rejected) for r in rows)
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     segments = torch.full((len(rows), length), -1)
     positions = torch.zeros(len(rows), length, dtype=torch.long)
+    read = torch.zeros(len(rows), length, dtype=torch.bool)
     for index, r in enumerate(rows):
         p, c, j = len(r.prompt), len(r.chosen), len(r.rejected)
         ids[index, : p + c + j] = torch.tensor(r.prompt + r.chosen + r.rejected)
         segments[index, : p + c + j] = torch.tensor([0] * p + [1] * c + [2] * j)
         positions[index, : p + c + j] = torch.tensor([*range(p), *range(p, p + c), *range(p, p + j)])
+        read[index, [p + place for place in r.chosen_read] + [p + c + place for place in r.rejected_read]] = True
     query, key = segments[:, :, None], segments[:, None, :]
     order = torch.arange(length)
     visible = (key == 0) | (key == query)
     mask = visible & (order[None, :, None] >= order[None, None, :]) & (key >= 0)
     mask |= torch.eye(length, dtype=torch.bool)  # padding looks at itself: no empty row
-    packed = {"ids": ids, "segments": segments, "positions": positions, "mask": mask[:, None]}
+    packed = {"ids": ids, "segments": segments, "positions": positions, "mask": mask[:, None], "learnt": (segments > 0) & ~read}
     return {name: tensor.to(device) for name, tensor in packed.items()}
 
 
 def pair_logps(model: Any, rows: Sequence[PairRow]) -> tuple[Tensor, Tensor]:
-    """[B] and [B]: log-probabilities of the chosen and the rejected steps, summed over their tokens, nats."""
+    """[B] and [B]: log-probabilities of the chosen and the rejected sides, summed over their learnt tokens, nats."""
     batch = pack(rows, model.device)
     decoder, head = model.get_decoder(), model.get_output_embeddings()
     hidden = decoder(
         input_ids=batch["ids"], position_ids=batch["positions"], attention_mask=batch["mask"], use_cache=False
     ).last_hidden_state
     before = _token_before(rows, batch["ids"])
-    wanted = batch["segments"] > 0
+    wanted = batch["learnt"]
     source = hidden.gather(1, before[..., None].expand_as(hidden))[wanted]  # [tokens of steps, D]
     logps = torch.zeros_like(batch["ids"], dtype=torch.float)
     logps[wanted] = token_logps(head(source), batch["ids"][wanted])

@@ -7,7 +7,7 @@ the pairs on which the probe does no better than chance. Which of them was taken
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +31,7 @@ class Balanced:
 
 def action_only(pair: PreferencePair) -> PreferencePair:
     """The pair without the thoughts of its two sides; a side that is text alone keeps it (the filter `text_only` removes such)."""
-    return replace(pair, chosen=_without_thought(pair.chosen), rejected=_without_thought(pair.rejected))
+    return _rewritten(pair, _without_thought)
 
 
 def thought_free(pair: PreferencePair) -> PreferencePair:
@@ -47,7 +47,7 @@ def without_telling_sentences(pair: PreferencePair) -> PreferencePair:
     """The pair without the sentences, of its sides and its history, that speak of earlier or different tries (AGAIN)."""
     turns = tuple((_without_telling(step), seen) for step, seen in pair.state.turns)
     state: State = replace(pair.state, turns=turns)
-    return replace(pair, state=state, chosen=_without_telling(pair.chosen), rejected=_without_telling(pair.rejected))
+    return _rewritten(replace(pair, state=state), _without_telling)
 
 
 def balanced(pairs: Sequence[PreferencePair], *, seed: int, num_folds: int = 5, max_rounds: int = 5) -> Balanced:
@@ -77,6 +77,12 @@ def _evened(pairs: Sequence[PreferencePair], right: np.ndarray, rng: np.random.G
     told, surplus = np.flatnonzero(right == 1.0), int((right == 1.0).sum() - (right == 0.0).sum())
     dropped = set(rng.choice(told, size=max(0, surplus), replace=False).tolist())
     return [pair for index, pair in enumerate(pairs) if index not in dropped]
+
+
+def _rewritten(pair: PreferencePair, change: Callable[[Step], Step]) -> PreferencePair:
+    """The pair with every step of its two sides changed."""
+    first, second = (tuple((change(step), seen) for step, seen in path) for path in (pair.chosen_path, pair.rejected_path))
+    return replace(pair, chosen=change(pair.chosen), rejected=change(pair.rejected), chosen_path=first, rejected_path=second)
 
 
 def _without_thought(step: Step) -> Step:

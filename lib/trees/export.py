@@ -43,9 +43,10 @@ def to_trl(pair: PreferencePair) -> dict[str, Any]:
 
     Arguments are objects where they are JSON objects, as chat templates expect, else the raw text. Do not pass such rows to
     `Dataset.from_list`: Arrow unites the objects' keys and fills them with nulls. JSON lines keep them as they are.
+    The sides of a path-wise pair are several messages, those of tools among them.
     """
-    return {"prompt": list(_conversation(pair.state)), "chosen": [_assistant(pair.chosen)],
-            "rejected": [_assistant(pair.rejected)],
+    return {"prompt": list(_conversation(pair.state)), "chosen": list(_turns(pair.chosen_path or ((pair.chosen, None),))),
+            "rejected": list(_turns(pair.rejected_path or ((pair.rejected, None),))),
             "tools": [{"type": "function", "function": function} for function in pair.state.functions]}
 
 
@@ -59,7 +60,8 @@ def to_toolpreference(pair: PreferencePair) -> dict[str, Any]:
     instruction = f"{pair.state.system}\nSpecifically, you have access to the following APIs: {functions}".lstrip()
     history = [part for turn in pair.state.turns for part in _react_turn(turn)]
     return {"id": f"{pair.tree_id}:{pair.depth}", "category": pair.scenario, "instruction": instruction,
-            "input": "\n".join([pair.state.query, *history]), "output": [react_text(pair.chosen), react_text(pair.rejected)]}
+            "input": "\n".join([pair.state.query, *history]),
+            "output": [_react_side(pair.chosen, pair.chosen_path), _react_side(pair.rejected, pair.rejected_path)]}
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
@@ -98,7 +100,11 @@ def _conversation(state: State) -> Iterator[Message]:
     if state.system:
         yield {"role": "system", "content": state.system}
     yield {"role": "user", "content": state.query}
-    for step, observation in state.turns:
+    yield from _turns(state.turns)
+
+
+def _turns(turns: Iterable[Turn]) -> Iterator[Message]:
+    for step, observation in turns:
         yield _assistant(step)
         if observation is not None:
             yield {"role": "tool", "name": step.name, "content": observation.text}
@@ -122,6 +128,10 @@ def _object_or_text(arguments: str) -> dict[str, Any] | str:
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return arguments
     return parsed if isinstance(parsed, dict) else arguments
+
+
+def _react_side(step: Step, path: tuple[Turn, ...]) -> str:
+    return "\n".join(part for turn in path for part in _react_turn(turn)) if path else react_text(step)
 
 
 def _react_turn(turn: tuple[Step, Observation | None]) -> list[str]:

@@ -17,13 +17,13 @@ from lib.search.state import FINISH, Code, State, Step, Turn
 from lib.trees.record import Tree
 from lib.trees.steps import Edge, Path, call_key, edges_from, paths, state_at, success_edges
 
-PAIR_KINDS = ("step", "outcome", "give_up")
+PAIR_KINDS = ("step", "outcome", "give_up", "path")
 SPOILT = frozenset({Code.NO_SUCH_FUNCTION, Code.BAD_FINISH, Code.MESSAGE_ERROR})  # of the call, not the API (a message error: mostly)
 
 
 @dataclass(frozen=True)
 class PreferencePair:
-    """Two next steps from one state, the first preferred."""
+    """Two next steps from one state, the first preferred; or two paths that part there, the first preferred."""
 
     state: State                           # the conversation up to the branching state, without diversity message
     chosen: Step                           # the step towards the answer (tree), or of the higher value (mcts)
@@ -32,7 +32,7 @@ class PreferencePair:
     tree_id: str                           # Tree.tree_id
     query_id: str
     scenario: str = ""                     # Tree.scenario
-    source: str = "tree"                   # "tree": step-wise; "outcome", "give_up": off the success path; "mcts": by value
+    source: str = "tree"                   # "tree": step-wise; "outcome", "give_up": off the success path; "path"; "mcts": by value
     chosen_code: int | None = None         # a Code; None where nothing was called
     rejected_code: int | None = None       # a Code; None where nothing was called
     same_call: bool = False                # both call the same function with equal arguments: the label is noise
@@ -43,6 +43,8 @@ class PreferencePair:
     subtree_gave_up: bool = False          # some path below the rejected step ends in giving up
     chosen_q: float | None = None          # value of the step by MCTS, in its own unit; None for source "tree"
     rejected_q: float | None = None
+    chosen_path: tuple[Turn, ...] = ()     # path-wise: the turns from the state to the path's end, as written; () step-wise
+    rejected_path: tuple[Turn, ...] = ()   # likewise; each begins with the side's step
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def give_up_pairs(tree: Tree) -> list[PreferencePair]:
 def pairs_of(tree: Tree, kinds: Sequence[str], *, drop_same_call: bool) -> list[PreferencePair]:
     """The pairs of these PAIR_KINDS, kind after kind."""
     cut = {"step": lambda: step_pairs(tree, drop_same_call=drop_same_call),
-           "outcome": lambda: outcome_pairs(tree), "give_up": lambda: give_up_pairs(tree)}
+           "outcome": lambda: outcome_pairs(tree), "give_up": lambda: give_up_pairs(tree), "path": lambda: parting_pairs(tree)}
     return [pair for kind in kinds for pair in cut[kind]()]
 
 
@@ -104,10 +106,23 @@ def path_pairs(tree: Tree) -> list[PathPair]:
     if not success:
         return []
     state, chosen = state_at(tree, ()), state_at(tree, success).turns
-    leaves = [path for path in paths(tree) if not path[-1].end.children and path[-1].end is not success[-1].end]
     return [PathPair(state=state, chosen=chosen, rejected=state_at(tree, path).turns, num_shared=_num_shared(success, path),
                      tree_id=tree.tree_id, query_id=tree.query_id, scenario=tree.scenario, rejected_code=path[-1].code)
-            for path in leaves]
+            for path in _paths_beside(tree, success)]
+
+
+def parting_pairs(tree: Tree) -> list[PreferencePair]:
+    """The pairs of `path_pairs` to be trained on: the steps that both paths share are the state, their rests the two sides.
+
+    A path that goes on behind the answer, which only broken files hold, parts nowhere and is left out.
+    """
+    success = success_edges(tree)
+    parting = [(_num_shared(success, path), path) for path in _paths_beside(tree, success)] if success else []
+    pairs = []
+    for shared, path in (one for one in parting if one[0] < len(success)):
+        pair = _pair(tree, state_at(tree, path[:shared]), success, shared, success[shared], path[shared])
+        pairs.append(replace(pair, source="path", chosen_path=_written(success[shared:]), rejected_path=_written(path[shared:])))
+    return pairs
 
 
 def _pairs_off_the_path(
@@ -152,6 +167,16 @@ def _pair(tree: Tree, state: State, success: Path, depth: int, edge: Edge, other
 def _stands_on(path: Path, call: tuple[str, str]) -> bool:
     """True where a step of `path` makes the call."""
     return any(call_key(edge.step) == call for edge in path)
+
+
+def _paths_beside(tree: Tree, success: Path) -> list[Path]:
+    """The paths to every leaf but the answer, in the tree's order."""
+    return [path for path in paths(tree) if not path[-1].end.children and path[-1].end is not success[-1].end]
+
+
+def _written(path: Path) -> tuple[Turn, ...]:
+    """The turns of a path as the model wrote them."""
+    return tuple(turn for edge in path for turn in edge.turns)
 
 
 def _num_shared(first: tuple[Edge, ...], second: tuple[Edge, ...]) -> int:

@@ -11,13 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from random import Random
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from lib.trees.pairs import PreferencePair
 from lib.trees.sft import SftSample
 
 Item = TypeVar("Item", SftSample, PreferencePair)
+Row = TypeVar("Row", bound="OfTree")
 Unit = Literal["instruction", "sample"]
+
+
+class OfTree(Protocol):
+    """What was cut from a tree."""
+
+    @property
+    def tree_id(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -68,9 +76,31 @@ def drawn(items: Sequence[Item], num: int, *, unit: Unit, seed: int) -> list[Ite
     if not 1 <= num <= len(different):
         raise ValueError(f"sampling by {unit}: found a size of {num:,}, expected 1 to {len(different):,}, which is all there is. "
                          "Ask for fewer, or fit the sizes to the data with `scaled`.")
-    Random(seed).shuffle(different)
-    chosen = set(different[:num])
+    chosen = _chosen(keys, num, seed)
     return [item for key, item in zip(keys, items, strict=True) if key in chosen]
+
+
+def limited_paths(paths: Sequence[Sequence[SftSample]], num: int, *, unit: Unit, seed: int) -> list[list[SftSample]]:
+    """The first `num` success paths, or `num` steps drawn by the seed, path by path; all where there are fewer, and for 0.
+
+    A path that is learnt in part stays whole as what is read: every sample holds its conversation.
+    """
+    if unit == "instruction" or not num:
+        return [list(path) for path in paths[:num or None]]
+    steps = [step for path in paths for step in path]
+    chosen = {id(step) for step in drawn(steps, min(num, len(steps)), unit=unit, seed=seed)} if steps else set()
+    parts = ([step for step in path if id(step) in chosen] for path in paths)
+    return [part for part in parts if part]
+
+
+def limited(rows: Sequence[Row], num: int, *, unit: Unit | Literal["first"], seed: int) -> list[Row]:
+    """The first `num` pairs, `num` pairs drawn by the seed, or all pairs of `num` drawn trees, which are one a query; all where there
+    are fewer, and for 0."""
+    if unit == "first" or not num:
+        return list(rows[:num or None])
+    keys = [row.tree_id for row in rows] if unit == "instruction" else list(range(len(rows)))
+    chosen = _chosen(keys, num, seed)
+    return [row for key, row in zip(keys, rows, strict=True) if key in chosen]
 
 
 def scaled(cell: Cell, available: Available) -> Cell:
@@ -83,6 +113,13 @@ def scaled(cell: Cell, available: Available) -> Cell:
 def available_in(samples: Sequence[SftSample], pairs: Sequence[PreferencePair]) -> Available:
     """What these samples and pairs have to draw from."""
     return Available(len({sample.state.query for sample in samples}), len({pair.state.query for pair in pairs}), len(samples), len(pairs))
+
+
+def _chosen(keys: Sequence[str] | Sequence[int], num: int, seed: int) -> set[str] | set[int]:
+    """`num` of the different keys; with one seed the more hold the fewer."""
+    different = sorted(set(keys))
+    Random(seed).shuffle(different)
+    return set(different[:num])
 
 
 def _share(size: int, of: int, available: int) -> int:

@@ -19,15 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.atomic import PathLike, moved_into_place
-from lib.search.state import FunctionSchema, Observation, State, Step
+from lib.search.state import FunctionSchema, Observation, State, Step, Turn
 from lib.trees.pairs import PreferencePair
 from lib.trees.record import Tree
 from lib.trees.toolbench import MAX_BYTES, SetAside, parse_tree, tree_to_json
 
-NESTED = ("state", "chosen", "rejected")  # fields of a pair that are kept as JSON text
+NESTED = ("state", "chosen", "rejected", "chosen_path", "rejected_path")  # fields of a pair that are kept as JSON text
 ARROW_TYPES = {"str": pa.string(), "bool": pa.bool_(), "int": pa.int32(), "int | None": pa.int32(),
                "float | None": pa.float64()}
-TEXTS = ("query", "system", "functions", "turns", "begun", "level", "chosen", "rejected")
+TEXTS = ("query", "system", "functions", "turns", "begun", "level", "chosen", "rejected", "chosen_path", "rejected_path")
 FLAT = [field for field in fields(PreferencePair) if field.name not in NESTED]
 SCHEMA = pa.schema([(name, pa.string()) for name in TEXTS] + [(field.name, ARROW_TYPES[field.type]) for field in FLAT])
 
@@ -113,15 +113,20 @@ def _row(pair: PreferencePair) -> dict[str, Any]:
     return {"query": state.query, "system": state.system, "functions": orjson.dumps(state.functions).decode(),
             "turns": orjson.dumps(state.turns).decode(), "begun": orjson.dumps(state.begun).decode(), "level": state.level,
             "chosen": orjson.dumps(pair.chosen).decode(),
-            "rejected": orjson.dumps(pair.rejected).decode(), **{field.name: getattr(pair, field.name) for field in FLAT}}
+            "rejected": orjson.dumps(pair.rejected).decode(), "chosen_path": orjson.dumps(pair.chosen_path).decode(),
+            "rejected_path": orjson.dumps(pair.rejected_path).decode(), **{field.name: getattr(pair, field.name) for field in FLAT}}
 
 
 def _pair(row: dict[str, Any]) -> PreferencePair:
-    turns = tuple((_step(step), Observation(**answer) if answer else None) for step, answer in orjson.loads(row["turns"]))
-    state = State(row["query"], _functions(row["functions"]), turns, system=row["system"], begun=tuple(orjson.loads(row["begun"])),
-                  level=row["level"])
+    state = State(row["query"], _functions(row["functions"]), _turns(row["turns"]), system=row["system"],
+                  begun=tuple(orjson.loads(row["begun"])), level=row["level"])
     return PreferencePair(state=state, chosen=_step(orjson.loads(row["chosen"])), rejected=_step(orjson.loads(row["rejected"])),
+                          chosen_path=_turns(row["chosen_path"]), rejected_path=_turns(row["rejected_path"]),
                           **{field.name: row[field.name] for field in FLAT})
+
+
+def _turns(text: str) -> tuple[Turn, ...]:
+    return tuple((_step(step), Observation(**answer) if answer else None) for step, answer in orjson.loads(text))
 
 
 def _step(raw: dict[str, Any]) -> Step:

@@ -110,7 +110,8 @@ def _goal(path: Path, entry: dict[str, Any], kinds: Mapping[str, tuple[str, ...]
 
 def _api(where: str, api: dict[str, Any], slots: set[str], tools: list[str]) -> AtlasApi:
     if sorted(api["parameters"].values()) != sorted(slots):
-        raise ValueError(f"{where}: api '{api['name']}' must take each of {sorted(slots)} once, takes {sorted(api['parameters'].values())}.")
+        taken = sorted(api["parameters"].values())
+        raise ValueError(f"{where}: api '{api['name']}' must take each of {sorted(slots)} once, takes {taken}.")
     if api["tool"] not in tools:
         raise ValueError(f"{where}: api '{api['name']}' belongs to tool '{api['tool']}', which `tools` does not list.")
     for name in (api["name"], api["tool"], *api["parameters"]):
@@ -125,7 +126,8 @@ def _kind(where: str, path: Path, kind: str, kinds: Mapping[str, tuple[str, ...]
         return f"{LIST}{path.stem}.{kind}"
     if kind in PLAIN_KINDS or RANGES.fullmatch(kind) or "|" in kind:
         return kind
-    raise ValueError(f"{where}: kind '{kind}' is neither in `kinds` nor one of {PLAIN_KINDS}, int:a-b, num:a-b:d, year:a-b, pattern:..., a|b|c.")
+    raise ValueError(f"{where}: kind '{kind}' is neither in `kinds` nor one of {PLAIN_KINDS}, int:a-b, num:a-b:d, year:a-b, "
+                     "pattern:..., a|b|c.")
 
 
 if __name__ == "__main__":

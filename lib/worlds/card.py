@@ -17,14 +17,15 @@ pipeline_tag: text-generation
 # A small reader of tool documents
 
 A Qwen3 of {num_weights:,} weights that reads the documents of tools, copies names and values, calls, and answers; nothing else.
-It was trained from nothing by `notebooks/00_base_model.ipynb` on procedurally made tool worlds (`lib/worlds/`). These share no
-tool, API or question with the repository's hub, on which the other notebooks fine-tune and measure it.
+It was trained from nothing by `notebooks/00_base_model.ipynb` on tool worlds (`lib/worlds/`), made up or from a hand-written atlas.
+These share no tool, API or question with the repository's hub, on which the other notebooks fine-tune and measure it.
 
 | measure | value |
 | --- | --- |
 {measures}
 
-Accuracies are shares. Held-out wordings are forms of questions and documents that were never trained on.
+Accuracies are shares. Held-out wordings are forms of questions and documents that were never trained on; of the atlas, whole
+categories are held out.
 
 Training: {num_tokens:,} tokens, {hidden_size} wide, {num_layers} layers, {num_heads} heads, {vocab_size:,} entries in the
 vocabulary, seed {seed}, Muon and AdamW, MLflow run `{run_id}`.

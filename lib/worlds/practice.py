@@ -22,7 +22,9 @@ from lib.worlds.questions import word_query
 MOST_SHOWN = 14  # records of a look-up row
 
 
-def drill_row(rng: Random, chat: Chat, *, num_functions: int, num_queries: int, plain: float = 0.0, atlas_share: float = 0.0, held_out: bool = False) -> Episode:
+def drill_row(
+    rng: Random, chat: Chat, *, num_functions: int, num_queries: int, plain: float = 0.0, atlas_share: float = 0.0, held_out: bool = False
+) -> Episode:
     """A world and queries of one or two questions, each answered by its first call alone: choosing and copying, and nothing else."""
     world = draw_world(rng, num_functions=num_functions, held_out=held_out, plain=plain, atlas_share=atlas_share)
     functions = (*(api.function for api in world.apis), FINISH_SCHEMA)

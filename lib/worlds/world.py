@@ -217,4 +217,5 @@ def json_type(kind: str) -> dict[str, Any]:
     """JSON Schema of one parameter."""
     if "|" in kind and ":" not in kind:
         return {"type": "string", "enum": kind.split("|")}
-    return {"type": {"integer": "integer", "int": "integer", "year": "integer", "number": "number", "num": "number"}.get(kind.split(":")[0], "string")}
+    types = {"integer": "integer", "int": "integer", "year": "integer", "number": "number", "num": "number"}
+    return {"type": types.get(kind.split(":")[0], "string")}
