@@ -1,7 +1,7 @@
 """Step-wise Monte Carlo tree search, the search of iTool: a page to hold against the paper.
 
 What is searched comes in as a Problem, which proposes steps, takes them and scores states; this module knows neither models nor
-tools. Source: Zeng et al. 2025, arXiv 2501.09766v1, Sec. 3.2, Eqs. 5-9. Its text leaves gaps, filled as Xie et al. 2024 (arXiv
+tools. Source: Zeng et al. 2025, arXiv 2501.09766v1, Sec. 4.3, Eqs. 5-9. Its text leaves gaps, filled as Xie et al. 2024 (arXiv
 2405.00451) do; each place says how.
 """
 

@@ -2,7 +2,7 @@
 
 iTool leaves O undefined. Ours follows the rule of function-calling benchmarks: names equal, arguments equal as values, parallel
 calls in any order; where the gold answer is text, right means that nothing is called.
-Source: our reading of arXiv 2501.09766v1, Sec. 3.2.
+Source: our reading of arXiv 2501.09766v1, Sec. 4.3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """C(s) of Eq. 7: what the policy itself thinks of a step, in one forward pass over two labels.
 
 iTool's code samples seven tokens and adds up what it finds of four options; here the next token's probabilities of two labels are
-compared, which costs no decoding and needs no list of spellings. Source: arXiv 2501.09766v1, Sec. 3.2; the shape of the question
+compared, which costs no decoding and needs no list of spellings. Source: arXiv 2501.09766v1, Sec. 4.3; the shape of the question
 follows iTool's and Xie et al.'s (arXiv 2405.00451), its wording is ours.
 """
 

@@ -1,6 +1,6 @@
 """The hard-sample buffer of iTool: which held-back samples the current policy finds hardest.
 
-Source: Zeng et al. 2025, arXiv 2501.09766v1, Sec. 3.2, Eq. 4. Its text speaks of "generation perplexity"; its code takes the gold answer,
+Source: Zeng et al. 2025, arXiv 2501.09766v1, Sec. 4.3, Eq. 4. Its text speaks of "generation perplexity"; its code takes the gold answer,
 teacher-forced, and so do we. As in its code, samples with and without a call are ranked apart: else plain text fills the hard set.
 """
 

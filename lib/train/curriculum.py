@@ -22,7 +22,7 @@ STAGE_NAMES = ("easy", "medium", "hard")
 
 
 def criteria(state: State, num_calls: int) -> tuple[int, int, int]:
-    """Candidate functions, characters of their documents, and calls that the answer takes (Sec. 3.1)."""
+    """Candidate functions, characters of their documents, and calls that the answer takes (Sec. 4.2)."""
     text = sum(len(f["name"]) + len(f.get("description") or "") + len(str(f["parameters"])) for f in state.functions)
     return len(state.functions), text, num_calls
 

@@ -1,6 +1,6 @@
 """One round of iTool on the hub: perplexity, the hardest share, MCTS on it, pairs, preference training.
 
-Source: Zeng et al. 2025, arXiv 2501.09766v1, Sec. 3.2, Eqs. 4-11. What a round leaves on disk lets a killed one go on: finished searches
+Source: Zeng et al. 2025, arXiv 2501.09766v1, Sec. 4.3, Eqs. 4-11. What a round leaves on disk lets a killed one go on: finished searches
 are not made again, nor is a training that has ended.
 """
 

@@ -1,6 +1,6 @@
 """Preference pairs from a tree with values: at every expanded state the step of the highest Q against that of the lowest.
 
-Source: Zeng et al. 2025, arXiv 2501.09766v1, Sec. 3.2. What its text leaves out and its code or Xie et al. 2024 (arXiv 2405.00451)
+Source: Zeng et al. 2025, arXiv 2501.09766v1, Sec. 4.3. What its text leaves out and its code or Xie et al. 2024 (arXiv 2405.00451)
 have is a filter here, each counted: a least gap and visits, no near-duplicates, nothing chosen that proved wrong, so many of a tree.
 """
 

@@ -137,5 +137,6 @@ if __name__ == "__main__":
         except ValueError as error:
             sys.exit(str(error))
         asks, apis = sum(len(g.asks) for g in found.goals), sum(len(g.apis) for g in found.goals)
-        chains = sum(any(g.output == kind for other in found.goals for _, kind in other.slots) for g in found.goals if g.output.startswith(LIST))
+        kinds = {kind for goal in found.goals for _, kind in goal.slots}
+        chains = sum(goal.output in kinds for goal in found.goals if goal.output.startswith(LIST))
         print(f"{argument}: {len(found.goals)} goals, {apis} APIs, {asks} asks, {chains} goals whose fact can fill a slot")
