@@ -226,14 +226,14 @@ def test_a_killed_run_asks_again_only_for_what_it_has_no_answer_to(tmp_path: Pat
     again = Dies(99)
     answer_all(questions_of("abcde"), again, AnswerJournal(path), concurrency=1)
     assert again.asked == ["d", "e"]
-    assert AnswerJournal(path).answers == {name: name for name in "abcde"}
+    assert AnswerJournal(path).pieces == {name: name for name in "abcde"}
 
 
 def test_what_no_file_can_hold_is_kept_as_what_one_can(tmp_path: Path):
     journal = AnswerJournal(tmp_path / "answers.jsonl")
     answer_all(questions_of("a"), ScriptedPolicy(lambda state: Step("\ud800 and " + "a" * 9_000_000)), journal, concurrency=1)
-    assert journal.answers["a"].startswith("? and a") and len(journal.answers["a"]) == MAX_CHARACTERS + 1   # still refused for its length
-    assert AnswerJournal(journal.path).answers == journal.answers
+    assert journal.pieces["a"].startswith("? and a") and len(journal.pieces["a"]) == MAX_CHARACTERS + 1   # still refused for its length
+    assert AnswerJournal(journal.path).pieces == journal.pieces
 
 
 def test_answers_already_there_need_no_model(tmp_path: Path):
@@ -252,7 +252,7 @@ def test_a_question_that_breaks_has_no_answer_and_is_asked_again(tmp_path: Path)
             return await super().sample(states, n, seeds=seeds)
     journal = AnswerJournal(tmp_path / "answers.jsonl")
     run = answer_all(questions_of("abc"), Breaks(9), journal, concurrency=1, max_failures=1)
-    assert (list(journal.answers), [failure.index for failure in run.failures]) == (["a", "c"], [1])
+    assert (list(journal.pieces), [failure.index for failure in run.failures]) == (["a", "c"], [1])
     with pytest.raises(RuntimeError, match="more than max_failures=0"):
         answer_all(questions_of("abc"), Breaks(9), journal, concurrency=1)
 

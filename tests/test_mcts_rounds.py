@@ -29,7 +29,7 @@ from lib.toolcall import compact_json
 from lib.train.buffer import hardest, perplexities
 from lib.train.pretrain import new_model
 from lib.train.rows import SftRow
-from lib.trees.journal import Journal
+from lib.trees.journal import TreeJournal
 from lib.trees.steps import edges_from
 from lib.trees.value_pairs import PairRules, value_pairs
 from lib.worlds.tokenizer import train_tokenizer
@@ -144,7 +144,7 @@ def test_a_search_that_was_being_written_when_the_process_died_is_made_again(hub
     search_queries(hub, queries[:2], Oracle(hub, queries[0]), RULES, seed=0, journal_path=path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
-    assert len(Journal(path).trees) == 1 and path.read_bytes() == whole[: whole.index(b"\n") + 1]
+    assert len(TreeJournal(path).pieces) == 1 and path.read_bytes() == whole[: whole.index(b"\n") + 1]
     search_queries(hub, queries[:2], Oracle(hub, queries[0]), RULES, seed=0, journal_path=path)
     assert sorted(path.read_bytes().splitlines()) == sorted(whole.splitlines())
 
@@ -159,7 +159,7 @@ def test_a_broken_search_is_counted_at_its_place_and_left_out_of_the_journal(hub
     run = search_queries(hub, queries[:3], Breaks(hub, queries[0]), RULES, seed=0, journal_path=tmp_path / "t.jsonl", max_failures=1,
                          concurrency=1)
     assert [failure.error.args for failure in run.failures] == [("no answer",)] and len(run.results) == 2
-    assert set(Journal(tmp_path / "t.jsonl").trees) == {queries[0].query_id, queries[2].query_id}
+    assert set(TreeJournal(tmp_path / "t.jsonl").pieces) == {queries[0].query_id, queries[2].query_id}
 
 
 # --- the buffer ---

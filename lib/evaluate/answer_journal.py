@@ -1,47 +1,25 @@
-"""A file that answers to benchmark items are added to one by one, so that a killed run asks only for those that are missing."""
+"""Answers to benchmark items, kept one by one: a killed run asks only for those that are missing."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from lib.evaluate.bfcl import Answer
+from lib.journal import Journal
 
 
-class AnswerJournal:
-    """Answers by item id, on disk as soon as they are added; each line whole but perhaps the last.
+class AnswerJournal(Journal[Answer]):
+    """Answers by item id."""
 
-    Args:
-        path: made with the first answer. Belongs to one process at a time.
-    """
+    def line(self, key: str, piece: Answer) -> bytes:
+        """An answer with its item's id."""
+        return journal_line(key, piece)
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.answers: dict[str, Answer] = {}
-        if path.exists():
-            self._read()
-
-    def add(self, item_id: str, answer: Answer) -> None:
-        """Keep an answer."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.write(journal_line(item_id, answer))
-            file.flush()
-            os.fsync(file.fileno())
-        self.answers[item_id] = answer
-
-    def _read(self) -> None:
-        """Read what is whole. A last line without its end was being written when the process died: it is cut off, to be asked again."""
-        whole = self.path.read_bytes()
-        end = whole.rfind(b"\n") + 1
-        for number, line in enumerate(whole[:end].splitlines(), start=1):
-            item_id, answer = _entry(line, f"{self.path}, line {number}")
-            self.answers[item_id] = answer
-        if end < len(whole):
-            os.truncate(self.path, end)
+    def piece(self, line: bytes, *, number: int) -> tuple[str, Answer]:
+        """The item's id and the answer."""
+        return _entry(line, f"{self.path}, line {number}")
 
 
 def journal_line(item_id: str, answer: Answer) -> bytes:

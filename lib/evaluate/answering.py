@@ -44,7 +44,7 @@ def answer_all(questions: Mapping[str, Ask], policy: Policy, journal: AnswerJour
         questions: item id -> the question.
         max_failures: questions that may raise, and then have no answer; one more ends the run.
     """
-    missing = [item_id for item_id in questions if item_id not in journal.answers]
+    missing = [item_id for item_id in questions if item_id not in journal.pieces]
     with tqdm(total=len(questions), initial=len(questions) - len(missing), desc=label) as bar:
         def keep(index: int, outcome: Answer | Failure) -> None:
             if not isinstance(outcome, Failure):

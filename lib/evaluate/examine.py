@@ -59,14 +59,14 @@ def examine_with(contender: Contender, questions: Questions, journal: AnswerJour
     """`examine` with the journal and the checker given; a checker is needed only where BFCL is asked."""
     began, ids = time.time(), [item.item_id for item in (*questions.bfcl, *questions.apibank)]
     costs = {"benchmark/failed_items": 0.0, "benchmark/sampled_tokens": 0.0}
-    if any(item_id not in journal.answers for item_id in ids):   # else the weights are not needed
+    if any(item_id not in journal.pieces for item_id in ids):   # else the weights are not needed
         policy, written = contender.open()
         run = answer_all(_asks(questions, checker, seed, written), policy, journal, concurrency=concurrency, label=contender.role,
                          max_failures=int(MAX_FAILED_SHARE * len(ids)))
         costs |= {"benchmark/failed_items": len(run.failures), "benchmark/sampled_tokens": _num_tokens(policy)}
         give_back_memory()
-    answers = {item.item_id: journal.answers.get(item.item_id, unanswered(item)) for item in questions.bfcl}
-    answers |= {item.item_id: journal.answers.get(item.item_id, NO_MESSAGE) for item in questions.apibank}
+    answers = {item.item_id: journal.pieces.get(item.item_id, unanswered(item)) for item in questions.bfcl}
+    answers |= {item.item_id: journal.pieces.get(item.item_id, NO_MESSAGE) for item in questions.apibank}
     silent = {item_id for item_id, answer in answers.items() if answer in (NO_MESSAGE, NO_CONVERSATION)}
     verdicts = score_all(checker, questions.bfcl, [answers[item.item_id] for item in questions.bfcl]) if checker else []
     verdicts = [replace(one, reason="no message") if one.item_id in silent else one for one in verdicts]

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from zlib import crc32
 
-from tqdm.auto import tqdm
-
 from lib.hub.query_record import Query
 from lib.hub.registry import Hub
 from lib.hub.session import Session
-from lib.search.driver import Failure, Run, Search, run_searches
+from lib.search.driver import Run, Search
 from lib.search.hub_problem import HubProblem
+from lib.search.kept import run_kept
 from lib.search.mcts import Rules, mcts
 from lib.search.mcts_tree import mcts_tree
 from lib.search.state import Policy
-from lib.trees.journal import Journal
 from lib.trees.record import Tree
 
 
@@ -30,21 +28,8 @@ def search_queries(
         seed: with the query's id it draws what is sampled, however searches are batched.
         progress_weight, self_weight: see `lib.search.hub_problem`.
     """
-    journal = Journal(journal_path)
-    missing = [index for index, query in enumerate(queries) if query.query_id not in journal.trees]
-    bar = tqdm(total=len(queries), initial=len(queries) - len(missing), desc=label)
-
-    def keep(_: int, outcome: Tree | Failure) -> None:
-        if not isinstance(outcome, Failure):
-            journal.add(outcome)
-        bar.update()
-
-    searches = (_search(hub, queries[index], rules, seed, progress_weight, self_weight) for index in missing)
-    with bar:
-        run = run_searches(searches, policy, concurrency=concurrency, max_failures=max_failures, progress=keep)
-    failures = {missing[failure.index]: failure for failure in run.failures}
-    outcomes = {index: failures.get(index) or journal.trees[query.query_id] for index, query in enumerate(queries)}
-    return Run(outcomes, run.stats)
+    searches = {query.query_id: _search(hub, query, rules, seed, progress_weight, self_weight) for query in queries}
+    return run_kept(searches, policy, journal_path=journal_path, concurrency=concurrency, max_failures=max_failures, label=label)
 
 
 def _search(hub: Hub, query: Query, rules: Rules, seed: int, progress_weight: float, self_weight: float) -> Search[Tree]:

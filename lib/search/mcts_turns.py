@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from tqdm.auto import tqdm
-
 from lib.data.brackets import parse_calls
-from lib.search.driver import Failure, Run, Search, run_searches
+from lib.search.driver import Run, Search
+from lib.search.kept import run_kept
 from lib.search.mcts import Rules, mcts
 from lib.search.mcts_tree import mcts_tree
 from lib.search.outcome import Call
@@ -22,7 +21,6 @@ from lib.search.pieces import Level
 from lib.search.state import FunctionSchema, Policy, State
 from lib.search.turn_problem import Decode, Outcome, TurnItem, TurnProblem, calls_in
 from lib.toolcall import CALL_OPEN
-from lib.trees.journal import Journal
 from lib.trees.record import Tree
 
 
@@ -90,21 +88,8 @@ def search_answers(
         level: of a step, a piece of the message.
         seed: with the sample's id it draws what is sampled, however searches are batched.
     """
-    journal = Journal(journal_path)
-    missing = [index for index, one in enumerate(asked) if one.sample_id not in journal.trees]
-    bar = tqdm(total=len(asked), initial=len(asked) - len(missing), desc=label)
-
-    def keep(_: int, outcome: Tree | Failure) -> None:
-        if not isinstance(outcome, Failure):
-            journal.add(outcome)
-        bar.update()
-
-    searches = (_search(asked[index], rules, judging, level, seed) for index in missing)
-    with bar:
-        run = run_searches(searches, policy, concurrency=concurrency, max_failures=max_failures, progress=keep)
-    failures = {missing[failure.index]: failure for failure in run.failures}
-    outcomes = {index: failures.get(index) or journal.trees[one.sample_id] for index, one in enumerate(asked)}
-    return Run(outcomes, run.stats)
+    searches = {one.sample_id: _search(one, rules, judging, level, seed) for one in asked}
+    return run_kept(searches, policy, journal_path=journal_path, concurrency=concurrency, max_failures=max_failures, label=label)
 
 
 def _search(asked: Asked, rules: Rules, judging: Judging, level: Level, seed: int) -> Search[Tree]:
