@@ -51,6 +51,9 @@ METRICS: dict[str, Metric] = {
     "base/heldout_step_accuracy": Metric("the same in wordings not trained on", "share", "higher"),
     "base/episodes": Metric("whole episodes whose answer holds all asked facts", "share", "higher"),
     "base/heldout_episodes": Metric("the same in wordings not trained on", "share", "higher"),
+    "base/calls": Metric("first calls whose every token is the model's first choice", "share", "higher"),
+    "base/atlas_calls": Metric("the same in worlds from the atlas", "share", "higher"),
+    "base/heldout_atlas_calls": Metric("the same in categories of the atlas not trained on", "share", "higher"),
     "base/atlas_episodes": Metric("the same in worlds from the atlas", "share", "higher"),
     "base/heldout_atlas_episodes": Metric("the same in categories of the atlas not trained on", "share", "higher"),
     # 01_preference_data
@@ -150,7 +153,7 @@ METRICS: dict[str, Metric] = {
     "{scenario}/{search}/tool_errors": Metric("calls answered with an error, mean count of a search", "calls", "lower"),
     "{scenario}/{search}/hallucinations": Metric("calls of unknown functions, mean count of a search", "calls", "lower"),
     "search/failed_questions": Metric("searches that broke and were counted as not passed", "queries", "lower"),
-    "search/mean_batch": Metric("states in one call of the policy, mean over calls", "states", "higher"),
+    "search/mean_batch": Metric("rows in one forward pass of the decoder, mean over passes", "rows", "higher"),
     "search/reused_share": Metric("prompt tokens that were not read again, since an earlier call had", "share", "higher"),
     "search/sampled_tokens": Metric("tokens sampled in all searches", "tokens", "neutral"),
     "search/seconds": Metric("wall time of the searches", "s", "lower"),

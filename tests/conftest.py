@@ -1,11 +1,23 @@
-"""One MLflow store for the whole test session: making its database takes seconds."""
+"""What several test files share: one MLflow store for the whole session, since making its database takes seconds, and BFCL's checkers."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from lib.evaluate.bfcl_checker import NEEDED, Checker
+
+
+@pytest.fixture(scope="module")
+def checker() -> Iterator[Checker]:
+    """BFCL's own checkers in their process; tests that want them are skipped where bfcl_eval is not installed."""
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        pytest.skip(f"{missing} not installed: pip install --no-deps -r requirements-bfcl.txt")
+    with Checker() as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

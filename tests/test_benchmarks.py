@@ -53,14 +53,6 @@ HOSTILE = ("[open('{path}', 'w')]", "[__import__('os').system('touch {path}')]",
 
 
 @pytest.fixture(scope="module")
-def checker():
-    if MISSING:
-        pytest.skip(f"{MISSING} not installed: pip install --no-deps -r requirements-bfcl.txt")
-    with Checker() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def few(checker: Checker) -> Questions:
     """Two items of every BFCL category, none of those that nothing can satisfy, and two calls of API-Bank."""
     drawn = load_questions("non_live,live,multi_turn", per_category=3, apibank_path=DATA, seed=0)

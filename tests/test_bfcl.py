@@ -31,14 +31,6 @@ needs_bfcl = pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} not installed:
 
 
 @pytest.fixture(scope="module")
-def checker():
-    if MISSING:
-        pytest.skip(f"{MISSING} not installed: pip install --no-deps -r requirements-bfcl.txt")
-    with Checker() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def items_of(checker: Checker):
     """Category -> its items, each category loaded once."""
     return cache(lambda category: load_items(checker, category))

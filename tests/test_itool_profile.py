@@ -28,7 +28,7 @@ from lib.search.mcts_turns import written_calls
 from lib.stages import CurriculumSftParams
 from lib.train import warm_up
 from lib.train.rows import sft_rows
-from lib.train.turn_rounds import held_back
+from lib.train.answer_buffer import answer_buffer
 from lib.trees.store import read_pairs
 
 ROOT = Path(__file__).parents[1]
@@ -156,7 +156,7 @@ def test_a_miniature_goes_the_whole_way_of_the_profile(miniature: tuple[str, Pat
     assert means == sorted(means)
     rounds = run_notebook("04_mcts_dpo", profile["04_mcts_dpo"] | {
         "num_rounds": 2, "hard_share": 1.0, "max_context": 512, "max_length": 1024, "max_new_tokens": 24, "learning_rate": 0.001})
-    assert len(rounds["buffer"]) == len(warm["held_out"]) and rounds["done"].metrics["mcts/pairs"] > 0
+    assert len(rounds["buffer"].held) == len(warm["held_out"]) and rounds["done"].metrics["mcts/pairs"] > 0
     assert rounds["found"].trees[0].forward_args["level"] == "argument"
     last = tracking.product_path(rounds["run"].run_id, "last_pairs.parquet")
     assert [pair.state for pair in read_pairs(last)] == [pair.state for pair in rounds["found"].pairs]
@@ -297,7 +297,8 @@ def test_the_calls_of_an_answer_are_read_in_either_spelling(text: str, calls: li
 
 def test_a_held_back_sample_shows_its_gold_answer_as_it_would_be_written(llama: Chat):
     [sample] = read_toolace(good_rows()[1], "r-1")
-    [kept] = held_back([sample], llama, "brackets")
-    assert kept.has_call and kept.question == "Sky in Rome, Oslo?"
-    assert kept.asked.item.gold_text == '[sky/now(city="Rome"), sky/now(city="Oslo")]'
-    assert written_calls(kept.asked.item.gold_text, kept.asked.tools) == list(kept.asked.item.gold_calls)
+    buffer = answer_buffer([sample], llama, "brackets")
+    [held], [asked] = buffer.held, buffer.asked
+    assert held.stratum and held.question == "Sky in Rome, Oslo?"
+    assert asked.item.gold_text == '[sky/now(city="Rome"), sky/now(city="Oslo")]'
+    assert written_calls(asked.item.gold_text, asked.tools) == list(asked.item.gold_calls)

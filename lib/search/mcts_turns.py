@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -18,7 +19,7 @@ from lib.search.mcts import Rules, mcts
 from lib.search.mcts_tree import mcts_tree
 from lib.search.outcome import Call
 from lib.search.pieces import Level
-from lib.search.state import FunctionSchema, Policy, State
+from lib.search.state import FunctionSchema, Policy
 from lib.search.turn_problem import Decode, Outcome, TurnItem, TurnProblem, calls_in
 from lib.toolcall import CALL_OPEN
 from lib.trees.record import Tree
@@ -42,25 +43,6 @@ class Judging:
     outcome: Outcome              # O of a finished answer
     self_weight: float = 1.0      # of the policy's own judgement C; 0 does not ask for it
     shows_gold: bool = False      # to the judge
-
-
-class AnswerProblem:
-    """`TurnProblem`, its end read in whichever spelling of calls the answer is written."""
-
-    def __init__(self, asked: Asked, policy: Policy, judging: Judging, *, level: Level) -> None:
-        self._asked, self._judging = asked, judging
-        self._turn = TurnProblem(asked.item, policy, level=level, decode=judging.decode, end=judging.end, outcome=lambda calls, gold: 0.0,
-                                 self_weight=judging.self_weight, shows_gold=judging.shows_gold)
-        self.start, self.propose, self.take, self.is_terminal = (
-            self._turn.start, self._turn.propose, self._turn.take, self._turn.is_terminal)
-
-    async def score(self, state: State) -> float:
-        """O at the end of the message, and C."""
-        judged = await self._turn.score(state)
-        if not self.is_terminal(state):
-            return judged
-        calls = written_calls(self._judging.decode(state.begun[:-1]), self._asked.tools)
-        return judged + self._judging.outcome(calls, self._asked.item.gold_calls)
 
 
 def written_calls(text: str, tools: Sequence[FunctionSchema]) -> list[Call] | None:
@@ -94,7 +76,9 @@ def search_answers(
 
 def _search(asked: Asked, rules: Rules, judging: Judging, level: Level, seed: int) -> Search[Tree]:
     async def run(policy: Policy) -> Tree:
-        problem = AnswerProblem(asked, policy, judging, level=level)
+        problem = TurnProblem(
+            asked.item, policy, level=level, decode=judging.decode, end=judging.end, outcome=judging.outcome,
+            read_calls=partial(written_calls, tools=asked.tools), self_weight=judging.self_weight, shows_gold=judging.shows_gold)
         root = await mcts(problem, problem.start, rules, seed=crc32(f"{asked.sample_id}|mcts|{seed}".encode()))
         return mcts_tree(root, problem.start, rules, query_id=asked.sample_id, scenario="train")
 

@@ -18,6 +18,7 @@ from lib.search.state import Policy, State, Step
 from lib.toolcall import CALL_CLOSE, CALL_OPEN, parse_step
 
 Outcome = Callable[[Sequence[Call] | None, Sequence[Call]], float]
+ReadCalls = Callable[[str], list[Call] | None]
 Decode = Callable[[Sequence[int]], str]
 
 
@@ -36,14 +37,16 @@ class TurnProblem:
     Args:
         decode: token ids to text.
         end: token id that ends a message.
+        read_calls: the calls of a whole message; [] where it holds none, None where one cannot be read.
         outcome: O at the end, of the calls and the gold ones (`lib.search.outcome`); before the end O is 0, as in the paper.
         self_weight: of the policy's own judgement C; 0 does not ask for it.
         shows_gold: show the gold answer to the judge, as iTool's code does.
     """
 
-    def __init__(self, item: TurnItem, policy: Policy, *, level: Level, decode: Decode, end: int, outcome: Outcome = exact_outcome,
-                 self_weight: float = 1.0, shows_gold: bool = False) -> None:
+    def __init__(self, item: TurnItem, policy: Policy, *, level: Level, decode: Decode, end: int, read_calls: ReadCalls | None = None,
+                 outcome: Outcome = exact_outcome, self_weight: float = 1.0, shows_gold: bool = False) -> None:
         self._item, self._policy, self._decode, self._end, self._outcome = item, policy, decode, end, outcome
+        self._read_calls = read_calls or calls_in
         self._level, self._self_weight, self._shows_gold = level, self_weight, shows_gold
 
     @property
@@ -60,7 +63,7 @@ class TurnProblem:
 
     async def score(self, state: State) -> float:
         """O of a message that has ended, and C, centred, of one that has begun."""
-        value = self._outcome(calls_in(self._text(state)), self._item.gold_calls) if self.is_terminal(state) else 0.0
+        value = self._outcome(self._read_calls(self._text(state)), self._item.gold_calls) if self.is_terminal(state) else 0.0
         if self._self_weight and state.begun:
             judged = await self_evaluation(self._policy, request=self._item.state.query, written=self._text(state),
                                            gold=self._item.gold_text if self._shows_gold else "")

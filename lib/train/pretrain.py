@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -232,11 +232,26 @@ def _load(path: Path, model: Any, optimizer_pair: list) -> tuple[dict, History]:
 @torch.no_grad()
 def step_accuracy(model: Any, chat: Chat, *, num_rows: int, seed: int, held_out: bool) -> float:
     """Share of whole assistant steps whose every token is the model's first choice, given the right history."""
-    model.eval()
     rng = Random(seed)
+    drawn = (make_row(rng, chat, num_functions=rng.randint(3, 7), num_queries=1, held_out=held_out) for _ in range(num_rows))
+    return _whole_spans(model, drawn)
+
+
+@torch.no_grad()
+def call_accuracy(model: Any, chat: Chat, *, num_rows: int, seed: int, held_out: bool, atlas_share: float) -> float:
+    """Share of questions, one a world of 3 to 7 functions, whose first call's every token is the model's first choice, the right ones before
+    it given."""
+    rng = Random(seed)
+    drawn = (drill_row(rng, chat, num_functions=rng.randint(3, 7), num_queries=1, held_out=held_out, atlas_share=atlas_share)
+             for _ in range(num_rows))
+    return _whole_spans(model, drawn)
+
+
+def _whole_spans(model: Any, drawn: Iterable[Episode]) -> float:
+    """Share of the runs of trained tokens that the model would write token for token."""
+    model.eval()
     right = total = 0
-    for _ in range(num_rows):
-        row = make_row(rng, chat, num_functions=rng.randint(3, 7), num_queries=1, held_out=held_out)
+    for row in drawn:
         best = model(input_ids=torch.tensor([row.ids]), use_cache=False).logits[0, :-1].argmax(-1)
         hits = best == torch.tensor(row.ids[1:])
         for start, end in _spans(row.trained):

@@ -1,7 +1,8 @@
-"""One round of iTool on the hub: perplexity, the hardest share, MCTS on it, pairs, preference training.
+"""One round of iTool: perplexity, the hardest share, MCTS on it, pairs, preference training.
 
 Source: Zeng et al. 2025, arXiv 2501.09766v1, Sec. 4.3, Eqs. 4-11. What a round leaves on disk lets a killed one go on: finished searches
-are not made again, nor is a training that has ended.
+are not made again, nor is a training that has ended. What is searched, and how, is the buffer's: `lib.train.hub_buffer`,
+`lib.train.answer_buffer`.
 """
 
 from __future__ import annotations
@@ -12,41 +13,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, Protocol
 
 from lib.chat import Chat
-from lib.hub.query_record import Query
-from lib.hub.registry import Hub
-from lib.stages import MctsDpoParams
 from lib.policy.local import LocalPolicy
-from lib.search.annotate import annotate
-from lib.search.expert import Conduct
+from lib.search.driver import Run
 from lib.search.mcts import Rules
-from lib.search.mcts_hub import search_queries
+from lib.stages import MctsDpoParams
 from lib.train.buffer import hardest, perplexities
 from lib.train.checkpoints import Curve
 from lib.train.loop import LogpPair, Schedule, pair_length, reference_logps, train_preferences
 from lib.train.measure import ranked_right
-from lib.train.rows import PairRow, SftRow, fitting, pair_row, sft_rows
+from lib.train.rows import PairRow, SftRow, fitting, pair_row
 from lib.trees.pairs import PreferencePair
 from lib.trees.record import Tree
-from lib.trees.sft import SftSample
-from lib.trees.steps import answer_edges, paths, state_at
+from lib.trees.steps import paths
 from lib.trees.value_pairs import FILTERS, PairRules, value_pairs
 
-FAULTLESS = Conduct(mistake_rate=0.0, second_mistake_rate=0.0, recovery_rate=1.0, tempter_share=0.0)
 ROLES = {"sft": "mcts_dpo", "tree_dpo": "joint"}   # model that the rounds begin with -> role of what they make
 STAGES = {"sft": "02_curriculum_sft", "tree_dpo": "03_tree_dpo"}   # and the stage that logged it
-QUERY_SEED = 2_000_000    # added to the seed of the buffer's queries: others than those annotated for fine-tuning
 MAX_FAILED_SHARE = 0.02   # of searches that may raise
 
 
 @dataclass(frozen=True)
-class BufferSample:
-    """A query held back from fine-tuning, and the answer that its difficulty is measured by."""
+class HeldBack:
+    """What is known of a sample held back from fine-tuning before it is searched."""
 
-    query: Query
-    gold: SftRow   # the expert's path to an answer, or to giving up where there is none; its steps are learnt tokens
+    question: str
+    stratum: bool   # samples are ranked apart by it: of queries, solvable; of answers, with a call
+    gold: SftRow    # the conversation to its gold end; what the assistant says there are learnt tokens
+
+
+class Buffer(Protocol):
+    """Samples held back from fine-tuning, and the way in which they are searched."""
+
+    held: Sequence[HeldBack]
+
+    def search(self, chosen: Sequence[int], policy: LocalPolicy, rules: Rules, params: MctsDpoParams, **kept: Any) -> Run[Tree]:
+        """One tree for each of the chosen places; `kept` goes to the searches' journal (`lib.search.kept`), `seed` with it."""
 
 
 @dataclass(frozen=True)
@@ -71,23 +75,7 @@ class Round:
     metrics: dict[str, float]      # `mcts/`, those of the round's search among them
 
 
-def buffer_samples(hub: Hub, queries: Sequence[Query], chat: Chat, *, seed: int) -> list[BufferSample]:
-    """The queries that a faultless expert brings to an end, with its path; those whose path is none are left out."""
-    trees = {tree.query_id: tree for tree in annotate(hub, queries, FAULTLESS, max_depth=24, beam=2, max_queries=60, seed=seed).results}
-    found = [(query, gold_rows(trees[query.query_id], chat)) for query in queries if query.query_id in trees]
-    return [BufferSample(query, rows[0]) for query, rows in found if len(rows) == 1]
-
-
-def gold_rows(tree: Tree, chat: Chat) -> list[SftRow]:
-    """The path to the answer, or to the give-up, as training rows: one where nothing on it is shown otherwise than written."""
-    path = answer_edges(tree)
-    samples = [SftSample(state_at(tree, path[:index]), edge.step, tree.tree_id, tree.query_id, tree.scenario, index)
-               for index, edge in enumerate(path)]
-    return sft_rows(samples, chat)
-
-
-def search_round(model: Any, chat: Chat, hub: Hub, samples: Sequence[BufferSample], params: MctsDpoParams, *, index: int,
-                 folder: Path) -> Found:
+def search_round(model: Any, chat: Chat, buffer: Buffer, params: MctsDpoParams, *, index: int, folder: Path) -> Found:
     """Measure the buffer, search its hardest share with the current policy, and cut pairs.
 
     Args:
@@ -95,16 +83,15 @@ def search_round(model: Any, chat: Chat, hub: Hub, samples: Sequence[BufferSampl
         folder: where the round's searches are kept.
     """
     began = time.time()
-    values = perplexities(model, [sample.gold for sample in samples])
-    hard = hardest(values, [sample.query.solvable for sample in samples], share=params.hard_share, rule=params.selection,
+    values = perplexities(model, [sample.gold for sample in buffer.held])
+    hard = hardest(values, [sample.stratum for sample in buffer.held], share=params.hard_share, rule=params.selection,
                    seed=params.seed + index)
     policy = LocalPolicy(model, chat, temperature=params.temperature, max_new_tokens=params.max_new_tokens,
                          max_context=params.max_context)
     rules = Rules(params.num_simulations, params.num_children, params.max_depth, params.c_puct, params.discount, params.length_power)
-    run = search_queries(
-        hub, [samples[i].query for i in hard], policy, rules, seed=params.seed * 1_000 + index, journal_path=folder / "trees.jsonl",
-        progress_weight=params.progress_weight, self_weight=params.self_weight, concurrency=params.concurrency,
-        max_failures=int(MAX_FAILED_SHARE * len(hard)), label=f"MCTS, round {index + 1}")
+    run = buffer.search(
+        hard, policy, rules, params, seed=params.seed * 1_000 + index, journal_path=folder / "trees.jsonl",
+        concurrency=params.concurrency, max_failures=int(MAX_FAILED_SHARE * len(hard)), label=f"MCTS, round {index + 1}")
     removed: Counter[str] = Counter(dict.fromkeys(FILTERS, 0))
     limits = PairRules(params.min_gap, params.min_visits, params.max_overlap, params.min_chosen_q, params.max_pairs_per_tree)
     pairs = list(value_pairs(run.results, limits, removed))
