@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -199,3 +200,51 @@ def test_a_concurrency_below_one_is_refused():
 def test_a_script_that_runs_out_says_where():
     run = run_searches(searches(1), ScriptedPolicy({}), concurrency=1, max_failures=1)
     assert str(run.failures[0].error).startswith("The script has 0 steps after (), and query 'Query 0' asks for number 1.")
+
+
+# --- a policy that writes token by token ---
+
+class TokenByToken:
+    """Writes a state's query, a letter at a call of `advance`."""
+
+    def __init__(self) -> None:
+        self.open: list[SimpleNamespace] = []
+        self.rows: list[int] = []    # under way at each call
+
+    def submit(self, states, n, *, seeds):
+        if states[0].query == "refused":
+            raise ValueError("no such prompt")
+        self.open.append(ticket := SimpleNamespace(steps=None, left=len(states[0].query), query=states[0].query))
+        return ticket
+
+    def advance(self):
+        self.rows.append(len(self.open))
+        for ticket in self.open:
+            if ticket.query == "broken" and ticket.left == 3:
+                self.open.clear()
+                raise RuntimeError("the model broke")
+            ticket.left -= 1
+            ticket.steps = [[Step(ticket.query)]] if not ticket.left else None
+        self.open = [ticket for ticket in self.open if ticket.steps is None]
+        return self.rows[-1]
+
+
+def asking(*queries):
+    async def search(policy):
+        return [(await policy.sample([State(query, ())], 1, seeds=[0]))[0][0].thought for query in queries]
+    return search
+
+
+def test_a_search_goes_on_while_another_waits_for_a_long_step():
+    policy = TokenByToken()
+    run = run_searches([asking("a", "b", "c", "d"), asking("longer")], policy, concurrency=2)
+    assert run.results == [["a", "b", "c", "d"], ["longer"]]
+    assert len(policy.rows) == 6 and policy.rows[:4] == [2, 2, 2, 2]     # not 1 + 6 + 1 + 1
+    assert (run.stats.num_batches, run.stats.num_states) == (6, sum(policy.rows))
+
+
+def test_a_request_that_is_refused_and_a_model_that_breaks_end_the_searches_that_asked_and_no_others():
+    policy = TokenByToken()
+    run = run_searches([asking("a", "refused"), asking("broken"), asking("bb", "c")], policy, concurrency=3, max_failures=2)
+    assert [str(failure.error) for failure in run.failures] == ["no such prompt", "the model broke"]
+    assert run.results == [["bb", "c"]]

@@ -8,9 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lib.chat import Chat
-from lib.policy.local import LocalPolicy, pick_tokens
+from lib.policy.decoding import pick_tokens
+from lib.policy.local import LocalPolicy
 from lib.search.state import Observation, State, Step
 from lib.train.pretrain import new_model
 from lib.worlds.tokenizer import train_tokenizer
@@ -142,12 +145,7 @@ def walk_of_a_search(policy):
 def test_what_is_kept_on_the_shelf_changes_nothing_but_the_work(model, chat):
     kept, forgetful, crowded = (LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16, shelf_tokens=size)
                                 for size in (80_000, 80_000, 1))
-
-    class Empty(type(forgetful.shelf)):
-        def put(self, key, ids, keys_values):
-            pass
-
-    forgetful.shelf = Empty(0)
+    forgetful.shelf.put = lambda *conversation: None
     expected = walk_of_a_search(forgetful)
     assert walk_of_a_search(kept) == walk_of_a_search(crowded) == expected
     assert forgetful.num_reused_tokens == 0 < crowded.num_reused_tokens < kept.num_reused_tokens
@@ -236,3 +234,69 @@ def test_the_ends_of_the_unit_interval_pick_possible_tokens():
     scores = torch.tensor([[-torch.inf, 0.0, 0.0, -torch.inf]]).repeat(2, 1)
     tokens, _ = pick_tokens(scores, torch.tensor([0.0, 1.0 - 2**-24]), 1.0)
     assert tokens.tolist() == [1, 2]
+
+
+# --- rows that join and leave while others are written ---
+
+def finished(policy, tickets):
+    while any(ticket.steps is None for ticket in tickets):
+        policy.advance()
+    return [ids_of(ticket.steps) for ticket in tickets]
+
+
+@given(arrivals=st.lists(st.integers(0, 30), min_size=2, max_size=6), most_rows=st.integers(1, 7), n=st.integers(1, 3))
+@settings(max_examples=25, deadline=None)
+def test_steps_asked_for_at_any_time_are_those_that_a_state_alone_would_get(model, chat, arrivals, most_rows, n):
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16, most_rows=most_rows)
+    asked = [RAGGED[index % len(RAGGED)] for index in range(len(arrivals))]
+    tickets = {}
+    for moment in range(max(arrivals) + 1):
+        for index in (index for index, arrival in enumerate(arrivals) if arrival == moment):
+            tickets[index] = policy.submit([asked[index]], n, seeds=[index])
+        policy.advance()
+    found = finished(policy, [tickets[index] for index in range(len(arrivals))])
+    alone = [ids_of(sample(LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16), [state], n, seeds=[index]))
+             for index, state in enumerate(asked)]
+    assert found == alone
+
+
+def test_no_more_rows_are_under_way_than_may_be_unless_one_state_asks_for_more(model, chat):
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16, most_rows=3)
+    tickets = [policy.submit(RAGGED, 1, seeds=range(5)), policy.submit(RAGGED[:1], 5, seeds=[9])]
+    sizes = []
+    while any(ticket.steps is None for ticket in tickets):
+        sizes.append(policy.advance())
+    assert max(sizes) == 5 and sizes[0] == 3 and sizes.count(5) < len(sizes)
+    assert [len(row) for row in tickets[1].steps] == [5]
+
+
+def test_a_state_without_room_fails_beside_states_that_have_it(model, chat):
+    policy = LocalPolicy(model, chat, max_new_tokens=8, max_context=120)
+    [[short], [long]] = sample(policy, [RAGGED[0], State("words " * 200, ())])
+    assert long.failed and not short.failed
+    assert sample(policy, [State("words " * 200, ())], n=2) == [[long, long]]
+
+
+def test_after_an_error_the_policy_has_forgotten_what_was_asked_and_goes_on(model, chat, monkeypatch):
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=8)
+    expected = ids_of(sample(policy, RAGGED))
+    policy.submit(RAGGED, 1, seeds=range(5))
+    policy.advance()
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="out of memory"):
+        patched.setattr(policy._decoder, "_forward", fails)
+        policy.advance()
+    assert policy.advance() == 0
+    assert ids_of(sample(policy, RAGGED)) == expected
+
+
+def fails(*arguments):
+    raise RuntimeError("out of memory")
+
+
+def test_labels_can_be_weighed_while_steps_are_written(model, chat):
+    policy, quiet = (LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16) for _ in range(2))
+    ticket = policy.submit(RAGGED, 1, seeds=range(5))
+    policy.advance()
+    [weights] = asyncio.run(policy.label_probs(RAGGED[1:2], ["a", "b"]))
+    assert weights == pytest.approx(asyncio.run(quiet.label_probs(RAGGED[1:2], ["a", "b"]))[0], rel=1e-4)
+    assert finished(policy, [ticket]) == [ids_of(sample(quiet, RAGGED))]

@@ -54,16 +54,29 @@ class Shelf:
 
 
 class WorkCache(Cache):
-    """Preallocated keys and values of a batch of rows that stand at different lengths."""
+    """Keys and values of a batch of rows that stand at different lengths, written in place; it grows, and never shrinks."""
 
-    def __init__(self, config: Any, num_rows: int, num_tokens: int, *, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, config: Any, *, dtype: torch.dtype, device: torch.device) -> None:
         super().__init__(layers=[])
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        shape = (config.num_hidden_layers, 2, num_rows, config.num_key_value_heads, num_tokens, head_dim)
-        self.buffer = torch.zeros(shape, dtype=dtype, device=device)
-        self.rows = slice(0, num_rows)       # rows of the forward pass under way
+        shape = (config.num_hidden_layers, 2, 0, config.num_key_value_heads, 0, head_dim)
+        self.buffer = torch.zeros(shape, dtype=dtype, device=device)   # [layers, 2, rows, heads, tokens, head_dim]
+        self.rows = slice(0, 0)              # rows of the forward pass under way
         self.positions = torch.empty(0)      # [rows, tokens] where its tokens stand
-        self.visible = num_tokens            # keys beyond this are not looked at
+        self.visible = 0                     # keys beyond this are not looked at
+
+    def reserve(self, num_rows: int, num_tokens: int) -> None:
+        """Room for so many rows of so many tokens; what is there stays."""
+        old = self.buffer.shape
+        rows, tokens = max(num_rows, old[2]), max(-(-num_tokens // 64) * 64, old[4])
+        if (rows, tokens) != (old[2], old[4]):
+            held = self.buffer
+            self.buffer = torch.zeros((*old[:2], rows, old[3], tokens, old[5]), dtype=held.dtype, device=held.device)
+            self.buffer[:, :, : old[2], :, : old[4]] = held
+
+    def copy_row(self, source: int, target: int, num_tokens: int) -> None:
+        """Write the first tokens of a row over those of another."""
+        self.buffer[:, :, target, :, :num_tokens] = self.buffer[:, :, source, :, :num_tokens]
 
     def begin(self, rows: slice, positions: Tensor) -> Tensor:
         """Set the next forward pass; returns its mask [rows, 1, tokens, keys], True where a query may look."""
@@ -83,14 +96,6 @@ class WorkCache(Cache):
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self.visible
-
-    def repeat_rows(self, n: int) -> None:
-        """Make n rows of each, one after the other."""
-        self.buffer = self.buffer.repeat_interleave(n, 2)
-
-    def keep_rows(self, kept: Tensor) -> None:
-        """Drop all rows but `kept`."""
-        self.buffer = self.buffer.index_select(2, kept)
 
 
 def give_back_memory() -> None:

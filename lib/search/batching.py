@@ -1,7 +1,9 @@
-"""One policy for many searches: what they ask for at about the same time goes to the model as one batch.
+"""One policy for many searches: what they ask for goes to the model together.
 
-A search asks for steps, or for the weights of labels, and waits. A batch is full when every running search waits; it is sent
-earlier when nothing has happened for a moment, which means that the others are held up by their tools.
+A search asks for steps, or for the weights of labels, and waits. A policy that writes token by token (`submit` and `advance`, as
+`lib.policy.local` does) takes in what is asked while it writes: nobody waits for the longest step. Any other gets batches: one is
+full when every running search waits; it is sent earlier when nothing has happened for a moment, which means that the others are
+held up by their tools.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ PATIENCE_SECONDS = 0.005  # how long a batch waits for a search that neither ask
 class BatchStats:
     """How full the batches were."""
 
-    num_batches: int = 0
-    num_states: int = 0           # asked about, over all batches
+    num_batches: int = 0          # forward passes, where the policy writes token by token
+    num_states: int = 0           # in them, over all batches
     policy_seconds: float = 0.0   # spent in the inner policy
 
     @property
@@ -47,6 +49,8 @@ class BatchedPolicy:
     def __init__(self, inner: Policy, *, num_running: int) -> None:
         self.stats = BatchStats()
         self._inner = inner
+        self._writes_tokens = hasattr(inner, "advance")
+        self._under_way: list[tuple[Request, Any]] = []   # with the inner policy's ticket
         self._num_running = num_running  # searches that may still ask
         self._waiting: list[Request] = []
         self._something_happened = asyncio.Event()
@@ -72,10 +76,19 @@ class BatchedPolicy:
     async def serve(self) -> None:
         """Answer requests, one batch after the other, until every search has ended."""
         while self._num_running:
-            await self._gather()
+            if self._under_way:
+                await asyncio.sleep(0)   # who was answered may ask again
+            else:
+                await self._gather()
             requests, self._waiting = self._waiting, []
             for kind in sorted({request.kind for request in requests}, key=str):
-                await self._answer([request for request in requests if request.kind == kind], kind)
+                alike = [request for request in requests if request.kind == kind]
+                if self._writes_tokens and isinstance(kind, int):
+                    self._begin(alike)
+                else:
+                    await self._answer(alike, kind)
+            if self._under_way:
+                self._advance()
 
     async def _gather(self) -> None:
         """Return when every running search waits for the policy, or some do and the rest has been still for a moment."""
@@ -87,15 +100,38 @@ class BatchedPolicy:
             except TimeoutError:
                 return
 
+    def _begin(self, requests: Sequence[Request]) -> None:
+        """Hand the requests to a policy that writes token by token."""
+        for request in requests:
+            try:
+                self._under_way.append((request, self._inner.submit(request.states, request.kind, seeds=request.seeds)))
+            except Exception as error:  # noqa: BLE001 - it is raised again in the search that asked
+                _fail([request], error)
+
+    def _advance(self) -> None:
+        """One token more; requests that are complete get their replies."""
+        began = time.perf_counter()
+        try:
+            num_rows = self._inner.advance()
+        except Exception as error:  # noqa: BLE001 - it is raised again in each search that asked
+            _fail([request for request, _ in self._under_way], error)
+            self._under_way.clear()
+            return
+        self.stats.policy_seconds += time.perf_counter() - began
+        self.stats.num_batches += num_rows > 0
+        self.stats.num_states += num_rows
+        for request, ticket in self._under_way:
+            if ticket.steps is not None and not request.reply.done():
+                request.reply.set_result(ticket.steps)
+        self._under_way = [(request, ticket) for request, ticket in self._under_way if ticket.steps is None]
+
     async def _answer(self, requests: Sequence[Request], kind: int | tuple[str, ...]) -> None:
         """Give each request its share of one batch; an error of the policy goes to every search that asked."""
         try:
             rows = await self._counted([state for request in requests for state in request.states], kind,
                                        [seed for request in requests for seed in request.seeds])
         except Exception as error:  # noqa: BLE001 - it is raised again in each search that asked
-            for request in requests:
-                if not request.reply.done():  # done: its search was cancelled meanwhile
-                    request.reply.set_exception(error)
+            _fail(requests, error)
             return
         first = 0
         for request in requests:
@@ -117,3 +153,10 @@ class BatchedPolicy:
         if len(rows) != len(states):
             raise ValueError(f"The policy answered for {len(rows)} states, expected {len(states)}: a list for each.")
         return rows
+
+
+def _fail(requests: Sequence[Request], error: Exception) -> None:
+    """Raise the error in each search that asked."""
+    for request in requests:
+        if not request.reply.done():  # done: its search was cancelled meanwhile
+            request.reply.set_exception(error)
