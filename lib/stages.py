@@ -73,7 +73,7 @@ class BaseModelParams(StageParams):
 class PreferenceDataParams(StageParams):
     """01_preference_data: trees of the expert (or ToolBench's) and the pairs cut from them."""
 
-    num_queries: Count = 1200            # training queries the expert annotates
+    num_queries: Count = 800            # training queries the expert annotates
     max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
     beam: Count = 2                      # siblings tried at a state before going back up
     max_queries: Count = 60              # calls of the policy in one search
@@ -101,7 +101,7 @@ class CurriculumSftParams(StageParams):
     call_format: Literal["tags", "brackets"] = "tags"   # how its calls are written: by the chat template, or as ToolACE and BFCL do
     order: Literal["mixed", "easy_to_hard", "hard_to_easy"] = "mixed"
     difficulty_rule: Literal["mean_rank", "lexicographic"] = "mean_rank"   # how the three criteria of a file's samples are joined
-    num_trees: CountOrAll = 900          # trees whose success paths are used, or conversations of data_path; 0 uses all
+    num_trees: CountOrAll = 500          # trees whose success paths are used, or conversations of data_path; 0 uses all
     sample_by: Literal["instruction", "sample"] = "instruction"   # sample: num_trees counts steps, drawn from all paths of the trees
     mask_share: Share = 0.5              # share of the paths in which functions and parameters bear invented names
     imitate_failed: bool = False         # also learn calls of names that do not exist and with arguments that were refused
@@ -117,7 +117,7 @@ class CurriculumSftParams(StageParams):
 class TreeDpoParams(StageParams):
     """03_tree_dpo: preference training on step pairs."""
 
-    own_queries: CountOrAll = 700        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
+    own_queries: CountOrAll = 300        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
     own_temperature: NotNegative = 0.7   # at which it makes them
     pair_kinds: Annotated[str, some_of(*PAIR_KINDS, may_be_empty=True)] = ""   # cut here from the trees; "" takes 01's pairs, or own steps
     balanced: bool = False               # keep only a part of the pairs on which the leak probe does no better than chance
@@ -143,7 +143,7 @@ class MctsDpoParams(StageParams):
     start: Literal["sft", "tree_dpo"] = "sft"   # the model that the rounds begin with; tree_dpo joins both methods
     num_rounds: Count = 2
     buffer: Literal["hub", "held_back"] = "hub"   # fresh queries whose calls are carried out, or what fine-tuning on a file held back
-    buffer_queries: Count = 150          # of the hub, held back from fine-tuning
+    buffer_queries: Count = 75          # of the hub, held back from fine-tuning
     hard_share: Share = 0.2              # alpha, the share of the buffer that is searched in a round
     selection: Literal["perplexity", "random"] = "perplexity"
     num_simulations: Count = 4           # walks of one search from the root to an end
@@ -183,10 +183,10 @@ class EvaluationParams(StageParams):
     """05_evaluation: the models on six scenarios."""
 
     roles: Roles = "base,sft,sft_chosen,tree_dpo,mcts_dpo"
-    queries_per_scenario: Count = 12
+    queries_per_scenario: Count = 10
     searches: Searches = "dfsdt,cot"
     max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
-    max_queries: Count = 30              # calls of the policy in one search
+    max_queries: Count = 20              # calls of the policy in one search
     temperature: NotNegative = 0.5       # 0 takes the likeliest token
     max_new_tokens: Count = 128          # tokens of one step
     max_context: Annotated[int, Field(ge=64)] = 1024   # tokens of a conversation with the step; a longer one gets no step
