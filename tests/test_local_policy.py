@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from transformers import AutoModelForCausalLM, Gemma2Config, GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config
 
 from lib.chat import Chat
 from lib.policy.decoding import pick_tokens
@@ -280,12 +284,12 @@ def test_a_state_without_room_fails_beside_states_that_have_it(model, chat):
 def test_after_an_error_the_policy_has_forgotten_what_was_asked_and_goes_on(model, chat, monkeypatch):
     policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=8)
     expected = ids_of(sample(policy, RAGGED))
-    policy.submit(RAGGED, 1, seeds=range(5))
+    ticket = policy.submit(RAGGED, 1, seeds=range(5))
     policy.advance()
     with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="out of memory"):
         patched.setattr(policy._decoder, "_forward", fails)
         policy.advance()
-    assert policy.advance() == 0
+    assert policy.advance() == 0 and ticket.steps is None and str(ticket.error) == "out of memory"
     assert ids_of(sample(policy, RAGGED)) == expected
 
 
@@ -300,3 +304,58 @@ def test_labels_can_be_weighed_while_steps_are_written(model, chat):
     [weights] = asyncio.run(policy.label_probs(RAGGED[1:2], ["a", "b"]))
     assert weights == pytest.approx(asyncio.run(quiet.label_probs(RAGGED[1:2], ["a", "b"]))[0], rel=1e-4)
     assert finished(policy, [ticket]) == [ids_of(sample(quiet, RAGGED))]
+
+
+def test_a_newcomer_does_not_wait_for_the_longest_step_of_many(model, chat):
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=40)
+    many = policy.submit([RAGGED[1]] * 12, 1, seeds=range(12))
+    policy.advance()
+    late = policy.submit(RAGGED[:1], 1, seeds=[1])
+    moments = 0
+    while not policy._tickets.keys() & {id(row) for group in late.rows for row in group}:
+        policy.advance()
+        moments += 1
+    assert moments <= 9 and many.steps is None
+
+
+def test_a_policy_that_is_no_longer_held_takes_its_model_with_it(chat):
+    small = new_model(len(chat.tokenizer), hidden=16, layers=1, heads=1, head_dim=16, feed_forward=16)
+    policy, gone = LocalPolicy(small, chat, max_new_tokens=4), weakref.ref(small)
+    sample(policy, RAGGED[:2])
+    gc.collect()
+    gc.disable()
+    try:
+        del small, policy
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def small_model(kind, chat, **settings):
+    config = kind(vocab_size=len(chat.tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+                  num_key_value_heads=2, head_dim=8, max_position_embeddings=512, pad_token_id=0, eos_token_id=1, bos_token_id=None,
+                  **settings)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=settings.get("attn_implementation", "sdpa")).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.mul_(8 if parameter.ndim == 2 and "embed" not in name and "lm_head" not in name else 1)
+    return model
+
+
+@pytest.mark.parametrize(("kind", "settings"), [
+    (LlamaConfig, {}), (LlamaConfig, {"attn_implementation": "eager"}), (GemmaConfig, {}), (MistralConfig, {"sliding_window": 16}),
+    (MistralConfig, {"sliding_window": None}), (Qwen2Config, {})])
+def test_other_architectures_read_and_write_as_in_a_plain_forward_pass(chat, kind, settings):
+    model = small_model(kind, chat, **settings)
+    rows = sample(LocalPolicy(model, chat, temperature=1.0, max_new_tokens=12, max_context=512), RAGGED)
+    for state, [step] in zip(RAGGED, rows, strict=True):
+        assert step.logp == pytest.approx(plain_logp(model, chat.state_ids(state), step.token_ids), abs=1e-3)
+
+
+def test_models_that_are_not_computed_right_are_refused(chat):
+    with pytest.raises(ValueError, match="final_logit_softcapping is 30"):
+        LocalPolicy(small_model(Gemma2Config, chat), chat)
+    mixed = small_model(Gemma2Config, chat, final_logit_softcapping=None, sliding_window=16)
+    with pytest.raises(ValueError, match="some layers see a window"):
+        LocalPolicy(mixed, chat)

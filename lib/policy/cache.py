@@ -60,6 +60,7 @@ class WorkCache(Cache):
         super().__init__(layers=[])
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         shape = (config.num_hidden_layers, 2, 0, config.num_key_value_heads, 0, head_dim)
+        self.window = attention_window(config)
         self.buffer = torch.zeros(shape, dtype=dtype, device=device)   # [layers, 2, rows, heads, tokens, head_dim]
         self.rows = slice(0, 0)              # rows of the forward pass under way
         self.positions = torch.empty(0)      # [rows, tokens] where its tokens stand
@@ -82,7 +83,9 @@ class WorkCache(Cache):
         """Set the next forward pass; returns its mask [rows, 1, tokens, keys], True where a query may look."""
         self.rows, self.positions, self.visible = rows, positions, int(positions.max()) + 1
         keys = torch.arange(self.visible, device=positions.device)
-        return keys[None, None, None, :] <= positions[:, None, :, None]
+        places = positions[:, None, :, None]
+        seen = keys <= places
+        return seen if self.window is None else seen & (keys > places - self.window)
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
@@ -96,6 +99,20 @@ class WorkCache(Cache):
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self.visible
+
+
+def attention_window(config: Any) -> int | None:
+    """Tokens that a query looks back, itself included; None where it sees all.
+
+    Raises:
+        ValueError: layers differ in it.
+    """
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if {"full_attention", "sliding_attention"} <= kinds:
+        raise ValueError(f"{config.model_type}: some layers see a window and some all; this cache has one mask for all layers. "
+                         "Serve the model behind an OpenAI-compatible endpoint (lib.policy.remote).")
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    return None if kinds == {"full_attention"} else window
 
 
 def give_back_memory() -> None:

@@ -41,6 +41,7 @@ class Decoder:
         self.model, self.shelf, self.temperature, self.end, self.has_ended = model, shelf, temperature, end, has_ended
         self.rows: list[Row] = []    # under way; the row at i stands at place i of the cache
         self.num_prompt_tokens = self.num_reused_tokens = self.num_new_tokens = 0
+        check_scores(model.config)
         self._cache = WorkCache(model.config, dtype=model.dtype, device=model.device)
 
     @torch.inference_mode()
@@ -52,11 +53,11 @@ class Decoder:
         """
         followers = {id(first): others for first, *others in groups}
         firsts = [group[0] for group in groups]
+        self._cache.reserve(len(self.rows) + sum(map(len, groups)), 0)
         scores = self.read(firsts, room=max(len(first.uniforms) for first in firsts))
         sources = [place for place, first in enumerate(firsts) for _ in followers[id(first)]]
         others = [row for first in firsts for row in followers[id(first)]]
         base, behind = len(self.rows), len(self.rows) + len(firsts)
-        self._cache.reserve(behind + len(others), 0)
         for index, (source, row) in enumerate(zip(sources, others, strict=True)):
             self._cache.copy_row(base + source, behind + index, len(row.ids))
         self.rows += [*firsts, *others]
@@ -115,6 +116,8 @@ class Decoder:
     def _forward(self, ids: Tensor, places: slice, positions: Tensor) -> Tensor:
         device = self.model.device
         mask = self._cache.begin(places, positions.to(device))
+        if self.model.config._attn_implementation == "eager":   # adds the mask to the scores; the others read it as yes or no
+            mask = torch.zeros_like(mask, dtype=self.model.dtype).masked_fill(~mask, torch.finfo(self.model.dtype).min)
         return self.model.get_decoder()(
             input_ids=ids.to(device), position_ids=self._cache.positions, attention_mask=mask, past_key_values=self._cache, use_cache=True
         ).last_hidden_state
@@ -149,6 +152,14 @@ class Decoder:
                 self._cache.copy_row(last, place, len(moved.ids) + len(moved.new_ids) - 1)
                 self.rows[place] = moved
             self.rows.pop()
+
+
+def check_scores(config: Any) -> None:
+    """Raise for a model whose scores are more than a product with its embeddings, as Cohere's, Granite's and Gemma 2's are."""
+    for name in ("logit_scale", "logits_scaling", "final_logit_softcapping"):
+        if getattr(config, name, None) not in (None, 1, 1.0):
+            raise ValueError(f"{config.model_type}: config.{name} is {getattr(config, name)}; scores scaled or capped are not computed here. "
+                             "Serve the model behind an OpenAI-compatible endpoint (lib.policy.remote).")
 
 
 def pick_tokens(scores: Tensor, uniforms: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from lib.search.state import State, Step
 from lib.toolcall import parse_step
 
 
-ADMITTED_SHARE = 0.25   # of the rows under way: fewer wait, for prompts are read faster together
+ADMITTED_SHARE = 0.25   # of the rows under way: fewer wait a little, for prompts are read faster together
+MOST_WAITED = 8         # tokens of the others that a row waits for, where there is a place for it
 MOST_ROWS = 64          # under way at once; beyond them decoding on a CPU gains nothing, and every row takes memory
 
 
@@ -40,16 +42,20 @@ class Ticket:
     rows: list[list[StepRow]]    # n for each state; none for a state whose prompt leaves no room
     num_open: int                # rows that have not ended
     steps: list[list[Step]] | None = None   # the reply
+    error: BaseException | None = None      # why there will be none
 
 
 class LocalPolicy:
-    """Samples steps from a causal language model: `sample`, or `submit` and then `advance` until the ticket has its steps.
+    """Samples steps from a causal language model: `sample`, or `submit` and then `advance` until the ticket has its steps. One
+    thread at a time.
 
     Args:
         temperature: 0 takes the likeliest token (ToolBench samples local models at 0.5).
         max_context: tokens of prompt and step together; a state whose prompt leaves no room gets a failed step.
         shelf_tokens: tokens whose keys and values are kept between calls.
         most_rows: steps written at once; the others wait.
+    Raises:
+        ValueError: the model's scores or attention are of a kind that is not computed here.
     """
 
     def __init__(
@@ -59,9 +65,11 @@ class LocalPolicy:
         self.model, self.chat, self._end = model.eval(), chat, chat.tokenizer.eos_token_id   # asked for at every token
         self.temperature, self.max_new_tokens, self.max_context, self.most_rows = temperature, max_new_tokens, max_context, most_rows
         self.shelf = Shelf(shelf_tokens)
-        self._decoder = Decoder(model, self.shelf, temperature=temperature, end=self._end, has_ended=self._has_ended)
+        self._decoder = Decoder(model, self.shelf, temperature=temperature, end=self._end,
+                                has_ended=partial(has_ended, chat.tokenizer, self._end))
         self._waiting: deque[tuple[Ticket, list[StepRow]]] = deque()   # rows of one prompt each
         self._tickets: dict[int, Ticket] = {}    # id of a row under way -> what it belongs to
+        self._waited = 0                         # tokens that the first of the waiting rows has waited for
 
     @property
     def num_prompt_tokens(self) -> int:
@@ -82,6 +90,8 @@ class LocalPolicy:
         """n steps for each state, with log-probabilities at temperature 1."""
         ticket = self.submit(states, n, seeds=seeds)
         while ticket.steps is None:
+            if ticket.error:
+                raise ticket.error
             self.advance()
         return ticket.steps
 
@@ -102,13 +112,15 @@ class LocalPolicy:
         """One token for every row under way, or the first one of rows that waited; returns how many rows got one.
 
         Raises:
-            Exception: whatever the model raises; all that was asked for is forgotten then.
+            Exception: whatever the model raises; all that was asked for is forgotten then, and its tickets hold the error.
         """
         try:
             joining = self._joining()
             before = self._decoder.num_new_tokens
             ended = self._decoder.join(joining) if joining else self._decoder.step() if self._decoder.rows else []
-        except BaseException:
+        except BaseException as error:
+            for ticket in (*self._tickets.values(), *(ticket for ticket, _ in self._waiting)):
+                ticket.error = error
             self._decoder.clear()
             self._waiting.clear()
             self._tickets.clear()
@@ -126,8 +138,10 @@ class LocalPolicy:
                 break
             room -= len(group)
             groups.append((ticket, group))
-        if sum(len(group) for _, group in groups) < ADMITTED_SHARE * under_way:
+        if sum(len(group) for _, group in groups) < ADMITTED_SHARE * under_way and (not groups or self._waited < MOST_WAITED):
+            self._waited += bool(groups)
             return []
+        self._waited = 0
         for ticket, group in groups:
             self._waiting.popleft()
             self._tickets |= {id(row): ticket for row in group}
@@ -190,10 +204,11 @@ class LocalPolicy:
             return Step(thought=self.chat.tokenizer.decode(ids), token_ids=ids, logp=row.logp)
         return parse_step(self.chat.tokenizer.decode((*row.state.begun, *ids[:-1])), token_ids=ids, logp=row.logp)
 
-    def _has_ended(self, row: StepRow) -> bool:
-        """True where the row's last token ended its step: its message, or the piece that the state asks for."""
-        if row.new_ids[-1] == self._end:
-            return True
-        if row.state.level == "message":
-            return False
-        return num_pieces(self.chat.tokenizer.decode((*row.state.begun, *row.new_ids)), row.state.level) > row.num_pieces
+
+def has_ended(tokenizer: Any, end: int, row: StepRow) -> bool:
+    """True where the row's last token ended its step: its message, or the piece that the state asks for."""
+    if row.new_ids[-1] == end:
+        return True
+    if row.state.level == "message":
+        return False
+    return num_pieces(tokenizer.decode((*row.state.begun, *row.new_ids)), row.state.level) > row.num_pieces

@@ -54,7 +54,7 @@ def run_searches(searches: Iterable[Search[T]], policy: Policy, *, concurrency: 
 
     Args:
         searches: taken one by one as workers become free.
-        concurrency: searches under way at once, so also the largest batch where each asks for one step.
+        concurrency: searches under way at once, so also the most that they ask for together where each asks for one step.
         max_failures: searches that may raise; one more ends the run.
         progress: called after each search, in order of ending; the place to save results. In Jupyter it runs in another thread,
             where MLflow's active run is not known.
