@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib.search.state import Observation, State, Step
+from lib.search.state import Observation, Said, State, Step
 from lib.trees.deleak import action_only, balanced, thought_free, without_telling_sentences
 from lib.trees.leak import leak_probe, told_right
 from lib.trees.pairs import PreferencePair
@@ -32,6 +32,12 @@ def test_thought_free_takes_the_thoughts_of_the_history_too():
     pair = thought_free(pair_with_thoughts())
     assert pair.state.turns == ((Step("", "a", "1"), SEEN), (Step("", "b", "2"), SEEN))
     assert (pair.chosen, pair.rejected, pair.depth) == (Step("", "a", "3"), Step("Hm."), 3)
+
+
+def test_a_text_that_the_user_answered_is_no_thought():
+    asked = (Step("Where?"), (Said("user", "In Rome."),))
+    pair = replace(pair_with_thoughts(), state=State("q", (), (asked, (Step("Hm."), None))))
+    assert thought_free(pair).state.turns == (asked,)
 
 
 def test_telling_sentences_go_and_the_others_stay():

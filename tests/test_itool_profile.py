@@ -4,7 +4,8 @@ notebooks themselves, with random models of the paper's three architectures, tok
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,24 @@ from lib import pipeline, tracking
 from lib.chat import Chat
 from lib.data.arrow import read_samples, write_samples
 from lib.data.formats import read_toolace
-from lib.data.sample import FieldError, assistant_message
+from lib.data.formats_out import to_brackets
+from lib.data.formats_turns import tool_message
+from lib.data.sample import FieldError, ToolCall, ToolSample, assistant_message, gold_message
 from lib.data.turns import turn_of
 from lib.params import freeze
 from lib.policy.fixed_date import DATE, with_fixed_date
 from lib.policy.load import load_model
-from lib.search.mcts_turns import written_calls
+from lib.search.mcts import Rules
+from lib.search.mcts_turns import Judging, search_answers, written_calls
+from lib.search.outcome import exact_outcome
+from lib.search.state import Observation, Said, State, Step
 from lib.stages import CurriculumSftParams
 from lib.train import warm_up
-from lib.train.rows import sft_rows
 from lib.train.answer_buffer import answer_buffer
-from lib.trees.store import read_pairs
+from lib.train.rows import pair_row, sft_rows
+from lib.trees.journal import TreeJournal
+from lib.trees.store import read_pairs, write_pairs
+from lib.trees.value_pairs import PairRules, value_pairs
 
 ROOT = Path(__file__).parents[1]
 HEAD = "You compose calls. Here is a list of functions in JSON format that you can invoke:\n"
@@ -186,6 +194,83 @@ def test_bracket_turns_are_the_conversation_as_the_template_writes_it(chat: Chat
         whole = chat.tokenizer.apply_chat_template(messages, tokenize=False).rstrip("\n")
         ids = [*chat.state_ids(turn.state), *chat.step_ids(turn.step)]
         assert chat.tokenizer.decode(ids) == whole and ids == chat.tokenizer.encode(whole, add_special_tokens=False)
+
+
+IN_ROME, IN_OSLO, IN_LIMA = (ToolCall("sky/now", {"city": city}) for city in ("Rome", "Oslo", "Lima"))
+
+
+def long_sample(*first: ToolCall) -> ToolSample:
+    """A conversation with two results after one message, and a user who goes on behind a text, and again behind a result."""
+    messages = (
+        {"role": "user", "content": "Sky in Rome, Oslo?"}, assistant_message("", first), tool_message("sky/now", "clear"),
+        tool_message("sky/now", "rain"),
+        {"role": "assistant", "content": "Clear, rain."}, {"role": "user", "content": "In Lima?"}, assistant_message("", [IN_LIMA]),
+        tool_message("sky/now", "fog"), {"role": "user", "content": "In a word?"})
+    return ToolSample("r-1:9", messages, read_toolace(good_rows()[0], "r-1")[0].tools, (), "Fog.")
+
+
+def sample_for(chat: Chat, call_format: str) -> ToolSample:
+    """With two calls at once, where the chat template writes such; else with one that is answered twice."""
+    takes_two = call_format == "brackets" or "single tool-calls" not in chat.tokenizer.chat_template
+    return long_sample(*(IN_ROME, IN_OSLO)[:1 + takes_two])
+
+
+def template_ids(sample: ToolSample, chat: Chat, call_format: str) -> list[int]:
+    """The whole conversation, gold answer included, as the chat template writes it."""
+    if call_format == "tags":
+        messages, tools = [*sample.messages, gold_message(sample)], [{"type": "function", "function": tool} for tool in sample.tools]
+    else:
+        row, tools = to_brackets(sample), None
+        messages = [{"role": "system", "content": row["system"]},
+                    *({"role": turn["from"], "content": turn["value"]} for turn in row["conversations"])]
+    whole = chat.tokenizer.apply_chat_template(messages, tools=tools, tokenize=False).rstrip("\n")
+    return chat.tokenizer.encode(whole, add_special_tokens=False)
+
+
+@pytest.mark.parametrize("call_format", ["tags", "brackets"])
+def test_several_results_and_later_questions_are_turns_with_the_templates_tokens(chat: Chat, call_format: str):
+    sample = sample_for(chat, call_format)
+    turn = turn_of(sample, chat, call_format)
+    assert [*chat.state_ids(turn.state), *chat.step_ids(turn.step)] == template_ids(sample, chat, call_format)
+    results = (Said("tool", "clear", "sky/now"), Said("tool", "rain", "sky/now"))
+    listed = Observation(json.dumps([{"name": "sky/now", "results": text} for text in ("clear", "rain")]), 0)   # ToolACE's text of both
+    fog = Said("tool", "fog", "sky/now") if call_format == "tags" else Said("tool", '[{"name": "sky/now", "results": "fog"}]')
+    assert turn.state.query == "Sky in Rome, Oslo?" and turn.step_index == 3
+    assert [answer for _, answer in turn.state.turns] == [
+        results if call_format == "tags" else listed, (Said("user", "In Lima?"),), (fog, Said("user", "In a word?"))]
+
+
+def test_the_lab_base_has_several_results_and_later_questions_as_its_template_writes_them():
+    chat = Chat(load_model("assets/base")[1])
+    sample = sample_for(chat, "tags")
+    turn = turn_of(sample, chat, "tags")
+    assert [*chat.state_ids(turn.state), *chat.step_ids(turn.step)] == template_ids(sample, chat, "tags")
+
+
+class RightAndWrong:
+    """The gold message, and a call in its place, each as one piece."""
+
+    def __init__(self, *texts: str, chat: Chat) -> None:
+        self.steps = [Step(text, token_ids=tuple(chat.step_ids(Step(text))), logp=-1.0) for text in texts]
+
+    async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
+        return [self.steps[:n] for _ in states]
+
+
+@pytest.mark.parametrize("call_format", ["tags", "brackets"])
+def test_a_long_conversation_comes_through_search_tree_pairs_and_files_with_the_templates_tokens(
+        chat: Chat, call_format: str, tmp_path: Path):
+    sample, path = sample_for(chat, call_format), tmp_path / "trees.jsonl"
+    buffer = answer_buffer([sample], chat, call_format)
+    policy = RightAndWrong("Fog.", '[sky/now(city="Lima")]', chat=chat)
+    judging = Judging(chat.tokenizer.decode, chat.tokenizer.eos_token_id, exact_outcome, self_weight=0.0)
+    for trees in [search_answers(buffer.asked, policy, Rules(2, 2, 2), judging, level="sentence", seed=0, journal_path=path).results,
+                  list(TreeJournal(path).pieces.values())]:
+        write_pairs(tmp_path / "pairs.parquet", value_pairs(trees, PairRules(), Counter()))
+        [pair] = read_pairs(tmp_path / "pairs.parquet")
+        row = pair_row(pair, chat)
+        assert [*row.prompt, *row.chosen] == template_ids(sample, chat, call_format) == list(buffer.held[0].gold.ids)
+        assert pair.state.turns == buffer.asked[0].item.state.turns
 
 
 def test_the_loss_is_on_the_gold_message_alone(chat: Chat):

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -16,7 +17,7 @@ from lib.search.mcts_tree import mcts_tree
 from lib.search.outcome import exact_outcome, graded_outcome
 from lib.search.pieces import num_pieces
 from lib.search.self_evaluation import question, self_evaluation
-from lib.search.state import Observation, State, Step
+from lib.search.state import Observation, Said, State, Step
 from lib.search.turn_problem import TurnItem, TurnProblem, calls_in
 from lib.train.rows import pair_row
 from lib.trees import draw
@@ -290,13 +291,27 @@ def test_a_pair_of_pieces_is_trained_on_as_it_was_sampled_without_an_end_that_it
     assert END not in first.chosen.token_ids and second.chosen.token_ids[-1] == END
 
 
-def test_turns_before_the_message_stand_in_a_pairs_state():
-    turns = ((Step("t", "f", "{}"), Observation("o", 0)), (Step("u"), None))
+@pytest.mark.parametrize("level", ["argument", "message"])
+def test_turns_before_the_message_stand_in_a_pairs_state_also_from_disk(level: str, tmp_path: Path):
+    turns = ((Step("t", "f", "{}", token_ids=(5,)), Observation("o", 0)), (Step("u"), None),
+             (Step("v"), (Said("tool", "1", "f"), Said("tool", "2", "g"), Said("user", "w"))))
     item = TurnItem(replace(START, turns=turns), (("f", {"x": 1}),))
-    problem = TurnProblem(item, MESSAGE, level="argument", decode=text_of, end=END, self_weight=0.0)
+    policy = MESSAGE if level == "argument" else Pieces({"": [NAME + RIGHT, "I do not know.$"]})
+    problem = TurnProblem(item, policy, level=level, decode=text_of, end=END, self_weight=0.0)
     root = asyncio.run(mcts(problem, problem.start, replace(RULES, num_children=3), seed=0))
-    pairs = list(value_pairs([mcts_tree(root, problem.start, RULES, query_id="7")], PairRules(), Counter()))
-    assert {pair.state.turns for pair in pairs} == {turns}
+    tree = mcts_tree(root, problem.start, RULES, query_id="7")
+    write_trees(tmp_path / "trees.jsonl", [tree])
+    for each in [tree, *read_trees(tmp_path / "trees.jsonl")]:
+        pairs = list(value_pairs([each], PairRules(), Counter()))
+        assert {pair.state.turns for pair in pairs} == {turns} and each.forward_args == tree.forward_args
+
+
+def test_turns_kept_by_an_earlier_version_are_read():
+    _, tree = piece_tree()
+    said = {"thought": "t", "name": "f", "arguments": "{}", "token_ids": [5], "logp": -1.0, "failed": False}
+    tree.forward_args["turns"] = [[said, {"text": "o", "code": 0}], [said, None]]
+    step = Step("t", "f", "{}", token_ids=(5,), logp=-1.0)
+    assert {pair.state.turns for pair in value_pairs([tree], PairRules(), Counter())} == {((step, Observation("o", 0)), (step, None))}
 
 
 # --- pairs by value ---

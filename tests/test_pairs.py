@@ -8,9 +8,10 @@ from pathlib import Path
 import datasets
 import numpy as np
 import orjson
+import pyarrow.parquet as pq
 import pytest
 
-from lib.search.state import Code, Observation, State, Step
+from lib.search.state import Code, Observation, Said, State, Step
 from lib.trees import toolpreference
 from lib.trees.export import to_toolpreference, to_trl, write_rows
 from lib.trees.leak import FEATURES, leak_probe
@@ -270,6 +271,30 @@ def test_a_pair_is_exported_as_toolpreferences_row():
         "instruction": "Be brief.\nSpecifically, you have access to the following APIs: " + orjson.dumps(FUNCTIONS).decode(),
         "output": ["Thought: better\nAction: other\nAction Input: {}",
                    'Thought: \nAction: search\nAction Input: {"q": 1, "n": 2}']}
+
+
+def pair_of_a_long_conversation() -> PreferencePair:
+    two = (Step("", "a", "{}"), (Said("tool", "1", "a"), Said("tool", "2", "b")))
+    return replace(varied_pairs()[0], state=State("q", (), (two, (Step("Which?"), (Said("user", "The first."),)))))
+
+
+def test_several_results_and_later_questions_come_back_from_parquet_and_beside_them_what_stood_there_before(tmp_path):
+    pairs = [pair_of_a_long_conversation(), *varied_pairs()]
+    write_pairs(tmp_path / "pairs.parquet", pairs)
+    assert read_pairs(tmp_path / "pairs.parquet") == pairs
+    assert [orjson.loads(text) for text in pq.read_table(tmp_path / "pairs.parquet")["turns"].to_pylist()][2] == [
+        [{"thought": "t", "name": "a", "arguments": '{"id": "1"}', "token_ids": [1, 2], "logp": -0.25, "failed": False},
+         {"text": "ü\u2028", "code": 11}],
+        [{"thought": "words", "name": "", "arguments": "", "token_ids": [], "logp": 0.0, "failed": False}, None]]
+
+
+def test_several_results_and_later_questions_are_exported():
+    pair = pair_of_a_long_conversation()
+    assert to_trl(pair)["prompt"][2:] == [
+        {"role": "tool", "name": "a", "content": "1"}, {"role": "tool", "name": "b", "content": "2"},
+        {"role": "assistant", "content": "Which?"}, {"role": "user", "content": "The first."}]
+    assert to_toolpreference(pair)["input"] == (
+        "q\nThought: \nAction: a\nAction Input: {}\nFunction: 1\nFunction: 2\nThought: Which?\nUser: The first.")
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 3])

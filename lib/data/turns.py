@@ -7,10 +7,8 @@ What the renderer cannot hold is a FieldError, so that a loader sets the sample 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
 from typing import Literal
 
 from jinja2 import TemplateError
@@ -18,13 +16,13 @@ from jinja2 import TemplateError
 from lib.chat import Chat
 from lib.data.formats_out import to_brackets
 from lib.data.sample import FieldError, Message, ToolCall, ToolSample, assistant_message, calls_of, gold_message
-from lib.search.state import FunctionSchema, Observation, State, Step
+from lib.search.state import FunctionSchema, Observation, Said, State, Step
 from lib.toolcall import compact_json
 from lib.trees.sft import SftSample
 
 CallFormat = Literal["tags", "brackets"]
-Entry = tuple[str, Step | str]   # role; a step of the assistant's, the text of others
-FOLLOWERS = {"": ("user",), "user": ("assistant",), "assistant": ("assistant", "tool", "user"), "tool": ("assistant", "user")}
+Entry = Step | Said   # a message of the assistant's, or of others
+FOLLOWERS = {"": ("user",), "user": ("assistant",), "assistant": ("assistant", "tool", "user"), "tool": ("assistant", "tool", "user")}
 
 
 def turn_of(sample: ToolSample, chat: Chat, call_format: CallFormat) -> SftSample:
@@ -34,43 +32,36 @@ def turn_of(sample: ToolSample, chat: Chat, call_format: CallFormat) -> SftSampl
         FieldError: the conversation's order, or a message, has no place in the renderer.
     """
     if call_format == "brackets":
-        system, functions, turns = _bracket_turns(sample)
+        system, functions, entries = _bracket_entries(sample)
     else:
-        system, functions, turns = _tagged_turns(sample, chat)
-    *before, (_, gold) = turns
-    state = _state_after(before, State("", functions, system=system), chat)
+        system, functions, entries = _tagged_entries(sample, chat)
+    *before, gold = entries
+    state = _state_after(before, State("", functions, system=system))
     return SftSample(state, gold, sample.sample_id, sample.sample_id, "", len(state.turns))
 
 
-def _bracket_turns(sample: ToolSample) -> tuple[str, tuple[FunctionSchema, ...], list[Entry]]:
-    """System text with the tools in it, no functions beside it, and the turns, the gold one last."""
+def _bracket_entries(sample: ToolSample) -> tuple[str, tuple[FunctionSchema, ...], list[Entry]]:
+    """System text with the tools in it, no functions beside it, and the messages, the gold one last; results of calls made at once
+    are one text, as in ToolACE."""
     try:
         row = to_brackets(sample)
     except ValueError as error:
         raise FieldError("messages", str(error)) from None
-    turns = [(entry["from"], entry["value"]) for entry in row["conversations"]]
-    return row["system"], (), [(role, Step(text) if role == "assistant" else text) for role, text in turns]
+    turns = [(turn["from"], turn["value"]) for turn in row["conversations"]]
+    return row["system"], (), [Step(text) if role == "assistant" else Said(role, text) for role, text in turns]
 
 
-def _tagged_turns(sample: ToolSample, chat: Chat) -> tuple[str, tuple[FunctionSchema, ...], list[Entry]]:
-    """The same with calls as the chat template writes them; the answers to calls made at once are one text, as in ToolACE."""
+def _tagged_entries(sample: ToolSample, chat: Chat) -> tuple[str, tuple[FunctionSchema, ...], list[Entry]]:
+    """The same with calls as the chat template writes them, each of their results a message."""
     messages = [*sample.messages, gold_message(sample)]
     system = messages.pop(0)["content"] if messages[0]["role"] == "system" else ""
-    turns: list[Entry] = []
-    for role, group in groupby(messages, key=lambda message: message["role"]):
-        if role == "assistant":
-            turns += [(role, _tagged_step(message, chat)) for message in group]
-        elif role == "tool":
-            turns.append((role, _results(list(group))))
-        else:
-            turns += [(role, message["content"]) for message in group]
-    return system, sample.tools, turns
+    return system, sample.tools, [_tagged_entry(message, chat) for message in messages]
 
 
-def _results(messages: Sequence[Message]) -> str:
-    if len(messages) == 1:
-        return messages[0]["content"]
-    return json.dumps([{"name": m.get("name", ""), "results": m["content"]} for m in messages], ensure_ascii=False)
+def _tagged_entry(message: Message, chat: Chat) -> Entry:
+    if message["role"] == "assistant":
+        return _tagged_step(message, chat)
+    return Said(message["role"], message["content"], message.get("name", ""))
 
 
 def _tagged_step(message: Message, chat: Chat) -> Step:
@@ -106,34 +97,30 @@ def _between_calls(calls: Sequence[ToolCall], chat: Chat) -> list[int]:
     return chat.tokenizer.encode(between, add_special_tokens=False)
 
 
-def _state_after(entries: Sequence[Entry], state: State, chat: Chat) -> State:
+def _state_after(entries: Sequence[Entry], start: State) -> State:
     """The state that a conversation leads to, from one that has tools and system text alone."""
-    before = ""
-    for index, (role, what) in enumerate(entries):
+    _check_order(["assistant" if isinstance(entry, Step) else entry.role for entry in entries])
+    question, *others = entries
+    turns: list[tuple[Step, list[Said]]] = []
+    for entry in others:
+        if isinstance(entry, Step):
+            turns.append((entry, []))
+        else:
+            turns[-1][1].append(entry)
+    return replace(start, query=question.text, turns=tuple((step, _answer(said)) for step, said in turns))
+
+
+def _check_order(roles: Sequence[str]) -> None:
+    if not roles:
+        raise FieldError("messages", "found no message before the gold turn, expected a user's. Drop the turn.")
+    for index, (before, role) in enumerate(zip(("", *roles), roles, strict=False)):
         if role not in FOLLOWERS[before]:
             raise FieldError(f"messages[{index}].role", f"found {role} after {before or 'nothing'} (the first system text not counted), "
                              f"expected {' or '.join(FOLLOWERS[before])}. Mend the order, or drop the row.")
-        if isinstance(what, Step):
-            state = state.after(what, None)
-        elif role == "tool":
-            *others, (step, _) = state.turns
-            state = replace(state, turns=(*others, (step, Observation(what, 0))))
-        else:
-            state = _asked_again(state, what, chat) if before else replace(state, query=what)
-        before = role
-    if not before:
-        raise FieldError("messages", "found no message before the gold turn, expected a user's. Drop the turn.")
-    return state
 
 
-def _asked_again(state: State, text: str, chat: Chat) -> State:
-    """The state after one more user's message. A State has one question alone, so all since then becomes the tokens of one step."""
-    begin, end = len(chat.head_ids(state)) + len(chat.generation_ids), len(chat.generation_ids)
-    ids = chat.state_ids(replace(state, diversity=text))[begin:-end]
-    alone = State(state.query, state.functions, ((Step("a"), None),), system=state.system)
-    after = chat.state_ids(alone)[begin + len(chat.step_ids(Step("a"))):-end]   # what stands behind a step in any case
-    if after and ids[-len(after):] != after:
-        raise FieldError("messages", "a user's later message ends otherwise than a step in this chat template's tokens. Use a template "
-                         "that ends both with the same tokens, or drop the row.")
-    ids = ids[:len(ids) - len(after)]
-    return replace(state, turns=((Step(chat.tokenizer.decode(ids), token_ids=tuple(ids)), None),))
+def _answer(said: Sequence[Said]) -> Observation | tuple[Said, ...] | None:
+    """What follows a step: a lone result of a tool is an observation, as in searches."""
+    if len(said) == 1 and said[0].role == "tool":
+        return Observation(said[0].text, 0)
+    return tuple(said) or None

@@ -10,6 +10,7 @@ from lib.search.mcts import MctsNode, Rules
 from lib.search.state import FINISH, Code, Observation, State
 from lib.trees.record import ACTION_INPUT, Node, Tree
 from lib.trees.steps import grow
+from lib.trees.turns import turns_json
 
 Observed = Callable[[Any], Observation | None]   # of a problem's state: what the step that led there was answered
 
@@ -26,12 +27,11 @@ def mcts_tree(
     top = Node(ACTION_INPUT)
     answers: list[Node] = []
     count = _hang(top, root, observed, answers)
-    turns = [[asdict(step), seen and asdict(seen)] for step, seen in start.turns]
     method = f"MCTS_n{rules.num_simulations}"
     return Tree(
         tree_id=f"{query_id}_{method}", query_id=query_id, query=start.query, functions=list(start.functions), root=top,
         win=bool(answers), method=method, query_count=count, final_answer=answers[0].description if answers else "",
-        system=start.system, scenario=scenario, forward_args={**asdict(rules), "level": start.level, "turns": turns},
+        system=start.system, scenario=scenario, forward_args={**asdict(rules), "level": start.level, "turns": turns_json(start.turns)},
     )
 
 

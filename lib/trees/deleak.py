@@ -36,10 +36,12 @@ def action_only(pair: PreferencePair) -> PreferencePair:
 
 def thought_free(pair: PreferencePair) -> PreferencePair:
     """The pair without any thought: of its sides as in `action_only`, and none in the history, whose text-only turns fall away.
+    A text that a user answered was no thought, and stays.
 
     It is what a model sees that never writes thoughts; `depth` stays that of the tree.
     """
-    turns = tuple((_without_thought(step), seen) for step, seen in pair.state.turns if step.is_call)
+    turns = tuple((_without_thought(step), seen) for step, seen in pair.state.turns
+                  if step.is_call or isinstance(seen, tuple))
     return replace(action_only(pair), state=replace(pair.state, turns=turns))
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from lib.atomic import moved_into_place
-from lib.search.state import Observation, State, Step, Turn
+from lib.chat import said_message
+from lib.search.state import State, Step, Turn
 from lib.trees.pairs import PreferencePair
 from lib.trees.record import Tree
 from lib.trees.steps import answer_edges, state_at
@@ -106,7 +107,9 @@ def _conversation(state: State) -> Iterator[Message]:
 def _turns(turns: Iterable[Turn]) -> Iterator[Message]:
     for step, observation in turns:
         yield _assistant(step)
-        if observation is not None:
+        if isinstance(observation, tuple):
+            yield from map(said_message, observation)
+        elif observation is not None:
             yield {"role": "tool", "name": step.name, "content": observation.text}
 
 
@@ -134,6 +137,8 @@ def _react_side(step: Step, path: tuple[Turn, ...]) -> str:
     return "\n".join(part for turn in path for part in _react_turn(turn)) if path else react_text(step)
 
 
-def _react_turn(turn: tuple[Step, Observation | None]) -> list[str]:
+def _react_turn(turn: Turn) -> list[str]:
     step, observation = turn
+    if isinstance(observation, tuple):
+        return [react_text(step), *(f"{'Function' if said.role == 'tool' else 'User'}: {said.text}" for said in observation)]
     return [react_text(step)] if observation is None else [react_text(step), f"Function: {observation.text}"]

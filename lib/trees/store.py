@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.atomic import PathLike, moved_into_place
-from lib.search.state import FunctionSchema, Observation, State, Step, Turn
+from lib.search.state import FunctionSchema, State
 from lib.trees.pairs import PreferencePair
 from lib.trees.record import Tree
 from lib.trees.toolbench import MAX_BYTES, SetAside, parse_tree, tree_to_json
+from lib.trees.turns import read_step, read_turns
 
 NESTED = ("state", "chosen", "rejected", "chosen_path", "rejected_path")  # fields of a pair that are kept as JSON text
 ARROW_TYPES = {"str": pa.string(), "bool": pa.bool_(), "int": pa.int32(), "int | None": pa.int32(),
@@ -118,19 +119,12 @@ def _row(pair: PreferencePair) -> dict[str, Any]:
 
 
 def _pair(row: dict[str, Any]) -> PreferencePair:
-    state = State(row["query"], _functions(row["functions"]), _turns(row["turns"]), system=row["system"],
+    state = State(row["query"], _functions(row["functions"]), read_turns(orjson.loads(row["turns"])), system=row["system"],
                   begun=tuple(orjson.loads(row["begun"])), level=row["level"])
-    return PreferencePair(state=state, chosen=_step(orjson.loads(row["chosen"])), rejected=_step(orjson.loads(row["rejected"])),
-                          chosen_path=_turns(row["chosen_path"]), rejected_path=_turns(row["rejected_path"]),
+    return PreferencePair(state=state, chosen=read_step(orjson.loads(row["chosen"])), rejected=read_step(orjson.loads(row["rejected"])),
+                          chosen_path=read_turns(orjson.loads(row["chosen_path"])),
+                          rejected_path=read_turns(orjson.loads(row["rejected_path"])),
                           **{field.name: row[field.name] for field in FLAT})
-
-
-def _turns(text: str) -> tuple[Turn, ...]:
-    return tuple((_step(step), Observation(**answer) if answer else None) for step, answer in orjson.loads(text))
-
-
-def _step(raw: dict[str, Any]) -> Step:
-    return Step(**raw | {"token_ids": tuple(raw["token_ids"])})
 
 
 @lru_cache(maxsize=64)  # pairs of one tree stand next to each other

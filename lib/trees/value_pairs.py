@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lib.search.pieces import Level
-from lib.search.state import FINISH, Observation, State, Step
+from lib.search.state import FINISH, State
 from lib.toolcall import step_text
 from lib.trees.pairs import PreferencePair
 from lib.trees.record import Tree
 from lib.trees.steps import Edge, Path, call_key, edges_from, paths, state_at
+from lib.trees.turns import read_turns
 
 FILTERS = ("min_visits", "min_gap", "max_overlap", "min_chosen_q", "chosen_wrong", "max_per_tree")
 
@@ -108,11 +109,11 @@ def _pair(tree: Tree, path: Path, chosen: Edge, rejected: Edge) -> PreferencePai
 
 
 def _state(tree: Tree, path: Path) -> State:
-    """The state at the end of a path: a conversation, or a message begun."""
+    """The state at the end of a path: a conversation, or a message begun. Turns before the search stand in front."""
     level: Level = tree.forward_args.get("level", "message")
+    before = read_turns(tree.forward_args.get("turns", ()))
     if level == "message":
-        return state_at(tree, path)
+        state = state_at(tree, path)
+        return replace(state, turns=before + state.turns)
     begun = tuple(token for edge in path for token in edge.end.extra["token_ids"])
-    turns = tuple((Step(**step | {"token_ids": tuple(step["token_ids"])}), seen and Observation(**seen))
-                  for step, seen in tree.forward_args["turns"])
-    return State(tree.query, tuple(tree.functions), turns, system=tree.system, begun=begun, level=level)
+    return State(tree.query, tuple(tree.functions), before, system=tree.system, begun=begun, level=level)
