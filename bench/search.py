@@ -1,9 +1,10 @@
-"""Calls of the model a second in DFSDT and MCTS on the hub: many searches in full batches, against one `generate` a call.
+"""Calls of the model a second in DFSDT and MCTS on the hub: many searches in full batches, against `generate`.
 
-    python -m bench.search [--num-queries 60] [--num-single 6] [--rounds 3]
+    python -m bench.search [--num-queries 60] [--num-generate 16] [--num-single 6] [--rounds 3]
 
-The embedded base model, greedy, so that both write the same steps: the trees of the queries that both searched are compared. The two
-programs take turns; the figure is the median ratio of their calls a second with its range. The last line is one JSON object.
+Against one `generate` for all searches that wait, padded, every prompt read anew; and against one `generate` a call. The embedded base
+model, greedy, so that all write the same steps: the trees of the queries that both searched are compared. The programs take turns; the
+figures are the median ratios of their calls a second with their ranges. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from tempfile import TemporaryDirectory
 from pathlib import Path
@@ -35,56 +36,82 @@ NEW_TOKENS = 96
 Program = Callable[[Sequence[Query], Policy, int], list[Tree]]
 
 
-class OneAtATime:
-    """What a user has without this repository: transformers' `generate`, one state after the other, every prompt read anew."""
+class Generating:
+    """What a user has without this repository: transformers' `generate`, every prompt read anew.
 
-    def __init__(self, model: Any, chat: Chat) -> None:
-        self.model, self.chat = model, chat
+    Args:
+        batch: all states that wait together, padded on the left; else one after the other.
+    """
+
+    def __init__(self, model: Any, chat: Chat, *, batch: bool) -> None:
+        self.model, self.chat, self.batch = model, chat, batch
 
     async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
-        return [[self._step(state) for _ in range(n)] for state in states]
+        wanted = [state for state in states for _ in range(n)]
+        steps = self._steps(wanted) if self.batch else [step for state in wanted for step in self._steps([state])]
+        return [steps[first:first + n] for first in range(0, len(steps), n)]
 
     @torch.inference_mode()
-    def _step(self, state: State) -> Step:
-        ids = torch.tensor([self.chat.state_ids(state)], device=self.model.device)
-        end = self.chat.tokenizer.eos_token_id
-        written = self.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, do_sample=False,
-                                      eos_token_id=end, pad_token_id=end)[0, ids.size(1):].tolist()
-        written = written if written[-1] == end else [*written[:-1], end]     # as LocalPolicy ends what has no room for more
-        return parse_step(self.chat.tokenizer.decode(written[:-1]), token_ids=tuple(written))
+    def _steps(self, states: Sequence[State]) -> list[Step]:
+        prompts = [self.chat.state_ids(state) for state in states]
+        length, end = max(map(len, prompts)), self.chat.tokenizer.eos_token_id
+        ids = torch.tensor([[end] * (length - len(prompt)) + prompt for prompt in prompts], device=self.model.device)
+        mask = torch.tensor([[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self.model.device)
+        written = self.model.generate(ids, attention_mask=mask, max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=end,
+                                      pad_token_id=end)[:, length:].tolist()
+        return [self._step(row, end) for row in written]
+
+    def _step(self, written: list[int], end: int) -> Step:
+        """Up to the end token; without one, the last makes room for it, as LocalPolicy ends what has no room for more."""
+        ids = [*written[:written.index(end) if end in written else -1], end]
+        return parse_step(self.chat.tokenizer.decode(ids[:-1]), token_ids=tuple(ids))
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Searches in full batches, against one generate a call.")
+    parser = argparse.ArgumentParser(description="Searches in full batches, against generate.")
     parser.add_argument("--num-queries", type=int, default=60, help="queries searched in batches")
-    parser.add_argument("--num-single", type=int, default=6, help="of these, searched one at a time")
-    parser.add_argument("--rounds", type=int, default=3, help="times that the two programs take turns")
+    parser.add_argument("--num-generate", type=int, default=16, help="of these, searched with one generate for all that wait")
+    parser.add_argument("--num-single", type=int, default=6, help="of these, searched with one generate a call")
+    parser.add_argument("--rounds", type=int, default=3, help="times that the programs take turns")
     options = parser.parse_args()
     hub, (model, tokenizer) = load_hub(), load_model("assets/base")
     chat = Chat(tokenizer)
     queries = build_queries(hub, scenario="train", count=options.num_queries, seed=11)
-    results = {name: compare(program, queries, model.eval(), chat, options.num_single, options.rounds)
+    shares = {"generate": queries[:options.num_generate], "single": queries[:options.num_single]}
+    results = {name: compare(program, queries, shares, model.eval(), chat, options.rounds)
                for name, program in {"dfsdt": dfsdt_program(hub), "mcts": mcts_program(hub)}.items()}
     for name, found in results.items():
-        print(f"{name}: {found['ratio']:.1f} times as many calls a second [{found['low']:.1f}, {found['high']:.1f}], "
-              f"{found['batched']:.0f} against {found['single']:.1f}; same steps in {found['same']} of {options.num_single} trees")
+        for other, what in (("generate", "one generate for all that wait"), ("single", "one generate a call")):
+            print(f"{name}: {found[other]['ratio']:.1f} times the calls a second of {what} [{found[other]['low']:.1f}, "
+                  f"{found[other]['high']:.1f}], {found['batched']:.1f} against {found[other]['rate']:.1f}; "
+                  f"same steps in {found[other]['same']} of {len(shares[other])} trees")
     print(json.dumps({"threads": torch.get_num_threads(), "device": str(model.device), **results}))
 
 
-def compare(program: Program, queries: Sequence[Query], model: Any, chat: Chat, num_single: int, num_rounds: int) -> dict[str, float]:
-    """Calls a second of both, and in how many of the shared queries both made the same steps."""
-    batched, single, same = [], [], 0
+def compare(program: Program, queries: Sequence[Query], shares: Mapping[str, Sequence[Query]], model: Any, chat: Chat,
+            num_rounds: int) -> dict[str, Any]:
+    """Calls a second of all three; of each other program the ratio to it, and in how many queries it made the same steps.
+
+    Args:
+        shares: other program -> the first queries, which it is given.
+    """
+    rates: dict[str, list[float]] = {name: [] for name in ("batched", *shares)}
+    same = {}
     for _ in range(num_rounds):
         policy = LocalPolicy(model, chat, temperature=0.0, max_new_tokens=NEW_TOKENS)
         many, rate = timed(program, queries, policy, len(queries))
-        batched.append(rate)
-        few, rate = timed(program, queries[:num_single], OneAtATime(model, chat), 1)
-        single.append(rate)
-        same = sum(steps_of(a) == steps_of(b) for a, b in zip(many, few, strict=False))
-    ratios = [ours / theirs for ours, theirs in zip(batched, single, strict=True)]
-    return {"ratio": median(ratios), "low": min(ratios), "high": max(ratios), "batched": median(batched), "single": median(single),
-            "same": same}
+        rates["batched"].append(rate)
+        for name, share in shares.items():
+            in_batches = name == "generate"
+            few, rate = timed(program, share, Generating(model, chat, batch=in_batches), len(share) if in_batches else 1)
+            rates[name].append(rate)
+            same[name] = sum(steps_of(a) == steps_of(b) for a, b in zip(many, few, strict=False))
+    found: dict[str, Any] = {"batched": median(rates["batched"])}
+    for name in shares:
+        ratios = [ours / theirs for ours, theirs in zip(rates["batched"], rates[name], strict=True)]
+        found[name] = {"ratio": median(ratios), "low": min(ratios), "high": max(ratios), "rate": median(rates[name]), "same": same[name]}
+    return found
 
 
 def timed(program: Program, queries: Sequence[Query], policy: Policy, concurrency: int) -> tuple[list[Tree], float]:
