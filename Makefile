@@ -1,4 +1,4 @@
-# make run     the whole lab: environment, then every stage of params/lab (about thirty-five minutes on 2 cores)
+# make run     the whole lab: environment, then every stage of params/lab (some twenty minutes on 2 cores)
 # make smoke   the same, tiny (about two minutes; its figures mean nothing)
 # make test    the tests, with every notebook on params/smoke
 # make ui      the runs in MLflow, http://127.0.0.1:5000
@@ -18,8 +18,9 @@ run: $(STAMP)
 smoke: $(STAMP)
 	$(BIN)/python -m lib.pipeline params/smoke
 
+# Two files of tests at a time, each with one thread: threads of two processes that share two cores wait for each other.
 test: $(STAMP)
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 ui: $(STAMP)
 	$(BIN)/python -c "from lib.tracking import open_store; open_store()"
