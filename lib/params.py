@@ -10,12 +10,16 @@ import ast
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from lib.stages import PARAMS, StageParams
+
+SHORT = Repr()
+SHORT.maxlevel, SHORT.maxstring, SHORT.maxother, SHORT.maxlong = 2, 200, 200, 200   # brackets inside each other; characters
 
 
 def freeze(stage: str, values: Mapping[str, Any], *, where: str = "parameters cell") -> StageParams:
@@ -67,14 +71,17 @@ def declared_parameters(notebook: Path) -> dict[str, Any]:
 def read_params(path: Path, stage: str, declared: Mapping[str, Any]) -> dict[str, Any]:
     """What a flat YAML file sets, checked against the notebook's declared names and the stage's types and ranges."""
     try:
-        document = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {error}") from None
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: found byte {error.start} to be no UTF-8, expected text. Save the file as UTF-8.") from None
+    values = _read_yaml(text, str(path))
+    document = yaml.compose(text, yaml.SafeLoader)
     if document is None:
         return {}                                        # a file of comments alone changes nothing
     if not isinstance(values, dict):
         raise ValueError(f"{path}: a {type(values).__name__}, expected lines `name: value`.")
+    if wrong := [name for name in values if not isinstance(name, str)]:
+        raise ValueError(f"{path}: found a name that YAML reads as {type(wrong[0]).__name__}, {_shown(wrong[0])}; expected a parameter's.")
     if len(document.value) > len(values):                # PyYAML would take the last one and say nothing
         raise ValueError(f"{path}: a name stands there twice; keep one of its lines.")
     return check_given(stage, values, declared, where=str(path))
@@ -94,7 +101,16 @@ def parse_override(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise ValueError(f"-p {text}: expected name=value.")
-    return name, yaml.safe_load(value) if value else ""
+    return name, _read_yaml(value, f"-p {text[:80]}") if value else ""
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    """The value of a YAML text."""
+    try:
+        return yaml.safe_load(text)
+    # beside its own errors, PyYAML raises LookupError for "!!bool x", AttributeError for "!!timestamp x", ValueError for "2001-99-99"
+    except (yaml.YAMLError, LookupError, AttributeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{where} is no YAML: {str(error)[:500]}") from None
 
 
 def _explain(problem: Any, model: type[StageParams], where: str) -> str:
@@ -103,15 +119,23 @@ def _explain(problem: Any, model: type[StageParams], where: str) -> str:
     if problem["type"] == "extra_forbidden":
         return _unknown(name, model.model_fields, where)
     expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    message = f"{where}, {name!r}: found {found!r} ({type(found).__name__}), expected {expected}."
+    message = f"{where}, {name!r}: found {_shown(found)} ({type(found).__name__}), expected {expected}."
     if isinstance(found, str) and problem["type"].startswith(("float", "int")) and _is_number(found):
-        message += f"\nYAML reads {found} as text; write {float(found):.1e} or a plain decimal, without quotes."
+        message += f"\nYAML reads {found[:40]} as text; write {float(found):.1e} or a plain decimal, without quotes."
     return message
 
 
 def _unknown(name: str, known: Mapping[str, Any], where: str) -> str:
-    close = get_close_matches(name, known, n=1, cutoff=0.0)
-    return f"{where}: unknown parameter {name!r}; the closest is {close[0]!r}. Known: {', '.join(known)}."
+    close = get_close_matches(name[:80], known, n=1, cutoff=0.0)
+    return f"{where}: unknown parameter {name[:80]!r}; the closest is {close[0]!r}. Known: {', '.join(known)}."
+
+
+def _shown(found: Any) -> str:
+    """A value as Python writes it, shortened: YAML can spell an endless list in a line, and numbers that Python refuses to write."""
+    try:
+        return SHORT.repr(found)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _is_number(text: str) -> bool:

@@ -35,9 +35,9 @@ def row_to_sample(row: dict[str, Any]) -> ToolSample:
     for name in COLUMNS:
         if not isinstance(row.get(name), str):
             raise FieldError(name, f"found {type(row.get(name)).__name__}, expected text as sample_to_row writes it. Write the file again.")
-    calls = tuple(ToolCall(call["name"], call["arguments"]) for call in _value(row, "gold_calls"))
-    return ToolSample(row["sample_id"], tuple(_value(row, "messages")), tuple(_value(row, "tools")), calls, row["gold_text"],
-                      _value(row, "meta"))
+    calls = tuple(_call(raw, f"gold_calls[{index}]") for index, raw in enumerate(_value(row, "gold_calls", list)))
+    return ToolSample(row["sample_id"], tuple(_value(row, "messages", list)), tuple(_value(row, "tools", list)), calls, row["gold_text"],
+                      _value(row, "meta", dict))
 
 
 def write_samples(path: str | os.PathLike[str], samples: Iterable[ToolSample], *, batch_size: int = 500) -> int:
@@ -64,8 +64,18 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))   # not orjson: it stops at 64-bit integers
 
 
-def _value(row: dict[str, Any], name: str) -> Any:
+def _call(raw: Any, field: str) -> ToolCall:
+    match raw:
+        case {"name": str(name), "arguments": dict(arguments)}:
+            return ToolCall(name, arguments)
+    raise FieldError(field, f"found {type(raw).__name__}, expected an object with a name and arguments. Write the file again.")
+
+
+def _value(row: dict[str, Any], name: str, kind: type) -> Any:
     try:
-        return json.loads(row[name])
+        value = json.loads(row[name])
     except (ValueError, RecursionError) as error:
         raise FieldError(name, f"not JSON: {str(error)[:80]}. Write the file again.") from None
+    if not isinstance(value, kind):
+        raise FieldError(name, f"found {type(value).__name__}, expected the JSON of a {kind.__name__}. Write the file again.")
+    return value

@@ -42,7 +42,7 @@ def read_openai(row: Row, row_id: str) -> list[ToolSample]:
 
 
 def _openai_message(raw: Message, field: str) -> Message:
-    role = OPENAI_ROLES.get(raw.get("role"))
+    role = OPENAI_ROLES.get(raw["role"]) if isinstance(raw.get("role"), str) else None
     if role is None:
         raise FieldError(f"{field}.role", f"unknown role {str(raw.get('role'))[:40]!r}, expected one of {', '.join(OPENAI_ROLES)}.")
     content = "" if raw.get("content") is None else raw["content"]

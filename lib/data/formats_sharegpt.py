@@ -110,7 +110,10 @@ def read_apigen_mt(row: Row, row_id: str) -> list[ToolSample]:
     """Salesforce/APIGen-MT-5k: roles human, function_call, observation and gpt; tools as JSON text; the policy in `system`.
     One sample for each function call and each answer."""
     tools = read_tools(row.get("tools"), "tools")
-    messages = with_system(row.get("system") or "", ())
+    system = row.get("system") or ""
+    if not isinstance(system, str):
+        raise FieldError("system", f"found {type(system).__name__}, expected text or null. Correct it, or drop the row.")
+    messages = with_system(system, ())
     for turn in read_turns(row, "conversations", roles=CHAT_ROLES | {"function_call": "function_call"}):
         if turn.role == "function_call":
             call = read_call(read_json(turn.text, turn.field, kind=dict), turn.field)
@@ -123,7 +126,9 @@ def read_apigen_mt(row: Row, row_id: str) -> list[ToolSample]:
 def read_toolbench(row: Row, row_id: str) -> list[ToolSample]:
     """ToolBench's training file (preprocess_toolllama_data.py): "Thought / Action / Action Input" lines, functions as Python's repr at
     the end of the system text. Rows hold one step more each, and only the last is learnt there and here: one sample."""
-    first, *turns = read_turns(row, "conversations")
+    if not (entries := read_turns(row, "conversations")):
+        raise FieldError("conversations", "found no turn, expected a system text first. Drop the row.")
+    first, *turns = entries
     system, mark, functions = first.text.rpartition(FUNCTIONS_MARK)
     if first.role != "system" or not mark:
         raise FieldError(first.field, f"found no {FUNCTIONS_MARK!r} in a system text, after which the functions stand.")

@@ -32,7 +32,7 @@ def read_turns(row: Row, key: str, *, roles: Mapping[str, str] = CHAT_ROLES) -> 
         entry = read_json(entry, field, kind=dict)   # some data sets hold entries as JSON text
         role_key, text_key = ("from", "value") if entry.get("from") is not None else ("role", "content")
         role, text = entry.get(role_key), entry.get(text_key)
-        if role not in roles:
+        if not isinstance(role, str) or role not in roles:
             raise FieldError(f"{field}.{role_key}", f"unknown role {str(role)[:40]!r}, expected one of {', '.join(roles)}. Rename the role.")
         if not isinstance(text, str):
             raise FieldError(f"{field}.{text_key}", f"found {type(text).__name__}, expected text.")
@@ -57,11 +57,11 @@ def tool_messages(text: str) -> list[Message]:
     """The results of one tool turn, a message each where it is a JSON list of {"name", "results"} (ToolACE), else one message."""
     try:
         results = json.loads(text)
-    except (ValueError, RecursionError):
-        results = None
-    if not isinstance(results, list) or not results or not all(map(_is_result, results)):
-        return [tool_message("", text)]
-    return [tool_message(result["name"], result_text(result["results"])) for result in results]
+        if isinstance(results, list) and results and all(map(_is_result, results)):
+            return [tool_message(result["name"], result_text(result["results"])) for result in results]
+    except (ValueError, RecursionError):   # no JSON; brackets that exhaust the stack when they are read, or only when they are written
+        pass
+    return [tool_message("", text)]
 
 
 def _is_result(result: Any) -> bool:

@@ -22,7 +22,7 @@ from lib.data.sample import FieldError, ToolSample, check_sample
 from lib.trees.toolpreference import json_values
 
 NumTokens = Callable[[ToolSample], int]
-MAX_REASON = 300                          # characters
+MAX_REASON = 300                          # characters, of a field's place too
 FREE_FORM = ("arguments", "properties")   # objects whose keys differ from row to row
 
 
@@ -96,7 +96,8 @@ def _check_length(sample: ToolSample, num_tokens: NumTokens | None, max_tokens: 
 
 
 def _set_aside(report: LoadReport, number: int, error: FieldError) -> None:
-    report.set_aside.append(SetAsideRow(report.source, number, error.field, error.reason[:MAX_REASON]))
+    field_name, reason = (text[:MAX_REASON].encode("utf-8", "replace").decode() for text in (error.field, error.reason))
+    report.set_aside.append(SetAsideRow(report.source, number, field_name, reason))   # names in a row may hold half characters
 
 
 def iter_rows(path: str | os.PathLike[str]) -> Iterator[Any]:
@@ -144,7 +145,8 @@ def _line_rows(path: Path) -> Iterator[Any]:
     with path.open("rb") as file:
         for line in file:
             try:
-                yield json.loads(line)   # not orjson: it reads integers beyond 64 bits as floats
+                # not orjson: it reads integers beyond 64 bits as floats; not as bytes: json would pass over broken characters
+                yield json.loads(line.decode("utf-8-sig"))
             except (ValueError, RecursionError) as error:
                 yield FieldError("line", f"not JSON: {str(error)[:120]}. Write the line again, or drop it.")
 

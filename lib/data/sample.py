@@ -87,6 +87,9 @@ def check_sample(sample: ToolSample) -> None:
         raise FieldError("tools", "found none, expected at least one candidate. Add the tools, or drop the row.")
     if not sample.gold_calls and not sample.gold_text.strip():
         raise FieldError("gold", f"turn {sample.sample_id} is empty, expected a call or text. Drop the turn.")
+    for index, tool in enumerate(sample.tools):
+        if not (isinstance(tool, dict) and isinstance(tool.get("name"), str)):
+            raise FieldError(f"tools[{index}]", f"found {type(tool).__name__}, expected an object with a \"name\". Add it, or drop the tool.")
     names = {tool["name"] for tool in sample.tools}
     for index, call in enumerate(sample.gold_calls):
         if call.name not in names:
@@ -100,10 +103,24 @@ def _check_messages(messages: Sequence[Message]) -> None:
     if not messages:
         raise FieldError("messages", "found nothing before the gold turn, expected at least a user's message. Drop the turn.")
     for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise FieldError(f"messages[{index}]", f"found {type(message).__name__}, expected an object. Drop the row.")
         if message.get("role") not in ROLES:
             raise FieldError(f"messages[{index}].role", f"found {message.get('role')!r}, expected one of {ROLES}. Rename the role.")
+        calls = message.get("tool_calls", [])
+        if not (isinstance(calls, list) and all(map(_is_call, calls))):
+            raise FieldError(f"messages[{index}].tool_calls", f"found {type(calls).__name__}, expected a list of {{\"function\": {{\"name\": "
+                             "text, \"arguments\": object}}}}. Correct it, or drop the row.")
         if not isinstance(message.get("content"), str):
             raise FieldError(f"messages[{index}].content", f"found {type(message.get('content')).__name__}, expected text.")
+
+
+def _is_call(raw: Json) -> bool:
+    """True for a call as `assistant_message` writes it."""
+    match raw:
+        case {"function": {"name": str(), "arguments": dict()}}:
+            return True
+    return False
 
 
 def _check_json(sample: ToolSample) -> None:

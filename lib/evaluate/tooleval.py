@@ -6,8 +6,10 @@ tells how large the search was; ToolEval passes over keys that it does not know.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import orjson
 
 from lib.atomic import moved_into_place
 from lib.evaluate.prediction import PathNode, Prediction
+from lib.search.state import FunctionSchema
 from lib.trees.nodes import check, take
 from lib.trees.toolbench import MAX_BYTES, SetAside
 
@@ -37,7 +40,11 @@ def read_predictions(path: str | os.PathLike[str], *, model: str, on_bad: Callab
     """
     path = Path(path)
     predictions = []
-    for query_id, entry in _entries(path).items():
+    entries, query_ids = _entries(path)
+    for query_id in (Counter(query_ids) - Counter(entries.keys())).elements():
+        on_bad(SetAside(f"{path}, {query_id[:40]!r}", "found another entry of this query behind, expected one; only the last is read. "
+                                                      "Write one model and one scenario a file."))
+    for query_id, entry in entries.items():
         where = f"{path.name}, {query_id[:40]!r}"
         try:
             predictions.append(parse_prediction(entry, query_id, where=where, model=model,
@@ -52,8 +59,7 @@ def parse_prediction(raw: Any, query_id: str, *, where: str, model: str = "", sc
     check(raw, dict, where)
     answer = take(raw, "answer", dict, f"{where}, ")
     inside = f"{where}, answer."
-    functions = [check(one, dict, f"{where}, available_tools[{index}]")
-                 for index, one in enumerate(take(raw, "available_tools", list, f"{where}, "))]
+    functions = _functions(take(raw, "available_tools", list, f"{where}, "), f"{where}, available_tools")
     search = take(raw, "search", dict, f"{where}, ", {})
     return Prediction(
         query_id=query_id, query=take(raw, "query", str, f"{where}, "), functions=tuple(functions),
@@ -97,16 +103,32 @@ def prediction_to_json(prediction: Prediction) -> Json:
     return raw | ({"search": size} if None not in size.values() else {})
 
 
-def _entries(path: Path) -> Json:
+def _entries(path: Path) -> tuple[Json, list[str]]:
+    """The entries by query id, and the ids as they stand in the file: of those that stand there twice, the last entry is taken."""
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path.name}, size: found {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}. "
                          "Split the file by queries.")
+    data = path.read_bytes()
     try:
-        raw = orjson.loads(path.read_bytes())
+        entries = check(orjson.loads(data), dict, f"{path.name}, top level")
+        return entries, json.loads(data, object_pairs_hook=lambda pairs: [key for key, _ in pairs])
     except orjson.JSONDecodeError as error:
         raise ValueError(f"{path.name}, byte {error.pos}: found broken or too deeply nested JSON ({error.msg}), expected one whole "
                          "object. Convert the answers again.") from None
-    return check(raw, dict, f"{path.name}, top level")
+    except RecursionError:
+        raise ValueError(f"{path.name}: found too deeply nested JSON, expected some dozen levels. Convert the answers again.") from None
+
+
+def _functions(raw: list[Any], where: str) -> list[FunctionSchema]:
+    """The offered functions, which can be written again."""
+    for index, one in enumerate(raw):
+        take(check(one, dict, f"{where}[{index}]"), "name", str, f"{where}[{index}].", "")
+    try:
+        orjson.dumps({"query id": {"available_tools": raw}})
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"{where}: found what cannot be written again ({error}), expected at most 250 levels of nesting. Correct it, or "
+                         "leave the entry out.") from None
+    return raw
 
 
 def _read_path(details: list[Any], where: str) -> tuple[PathNode, ...]:

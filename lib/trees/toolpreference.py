@@ -9,9 +9,10 @@ Source: Chen et al. 2024, arXiv 2406.07115, Sec. 4.2.
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Callable, Iterator
-from json import JSONDecodeError, JSONDecoder
+from json import JSONDecoder
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -50,7 +51,7 @@ def read_row(row: Any) -> PreferencePair:
     """One row as a pair; ValueError names the field, what was found and expected."""
     if not isinstance(row, dict):
         raise ValueError(f"found {type(row).__name__}, expected an object {{id, category, instruction, input, output}}.")
-    _check_writable(row, "row")
+    row = _as_written(row, "row")
     for field in ("instruction", "input"):
         if not isinstance(row.get(field), str):
             raise ValueError(f"{field}: found {type(row.get(field)).__name__}, expected text.")
@@ -74,6 +75,8 @@ def read_row(row: Any) -> PreferencePair:
 def json_values(file: TextIO) -> Iterator[Any]:
     """The values of a JSON list, or of JSON one after another, without holding them all."""
     decoder, buffer, at = JSONDecoder(), file.read(CHUNK).lstrip("\ufeff \t\r\n"), 0
+    if not buffer:
+        raise ValueError("found no value in the file, expected a list or JSON lines. Fetch the file again.")
     is_list = buffer.startswith("[")
     at = int(is_list)
     while True:
@@ -87,6 +90,8 @@ def json_values(file: TextIO) -> Iterator[Any]:
             buffer, at = more, 0
             continue
         if is_list and buffer[at] == "]":
+            if after := (buffer[at + 1:] + file.read(CHUNK)).strip():
+                raise ValueError(f"found {after[:40]!r} after the end of the list, expected nothing. Rows there are lost; mend the file.")
             return
         value, buffer, at = _next_value(decoder, buffer, at, file)
         yield value
@@ -100,13 +105,14 @@ def _next_value(decoder: JSONDecoder, buffer: str, at: int, file: TextIO) -> tup
             if end < len(buffer):   # a number at the very end could go on
                 return value, buffer, end
             broken = None
-        except (JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:   # no JSON, an integer of thousands of digits, or brackets nested too deep
             broken = error
         more = file.read(CHUNK) if len(buffer) - at <= MAX_ROW else ""
         if not more:
             if broken is None:
                 return value, buffer, end
-            raise ValueError(f"no JSON: {str(broken)[:100]}; found {buffer[at : at + 40]!r}. Rows after it cannot be told apart.") from None
+            raise ValueError(f"no readable JSON ({str(broken)[:100]}): found {buffer[at : at + 40]!r}, expected a row. Rows after it cannot "
+                             "be told apart.") from None
         buffer, at = buffer[at:] + more, 0
 
 
@@ -124,21 +130,22 @@ def _functions(text: str) -> tuple[FunctionSchema, ...]:
     except orjson.JSONDecodeError:
         try:
             found = ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            raise ValueError(f"instruction: the functions are neither JSON nor a Python list: {text[:60]!r}.") from None
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):   # TypeError: a list as a key
+            raise ValueError(f"instruction: found functions that are neither JSON nor a Python list ({text[:60]!r}), expected one.") from None
     if not (isinstance(found, list) and all(isinstance(f, dict) and isinstance(f.get("name"), str) for f in found)):
         raise ValueError(f"instruction: expected a list of functions with names, found {text[:60]!r}.")
-    _check_writable(found, "instruction, functions")
-    return tuple(found)
+    return tuple(_as_written(found, "instruction, functions"))
 
 
-def _check_writable(value: Any, where: str) -> None:
-    """Refuse what could be read and trained on, and would stop the writing of the whole data set."""
+def _as_written(value: Any, where: str) -> Any:
+    """The value as it will be read again (tuples are lists then); refused is what would stop the writing of the whole data set."""
     try:
-        orjson.dumps(value)
-    except orjson.JSONEncodeError as error:
+        written = orjson.dumps(value)
+        json.dumps(value, allow_nan=False)   # orjson writes null for infinity
+    except (orjson.JSONEncodeError, ValueError) as error:
         raise ValueError(f"{where}: found what JSON cannot hold ({error}), expected UTF-8 text, 64-bit numbers and at most 254 levels "
                          "of nesting. Correct it, or leave the row out.") from None
+    return orjson.loads(written)
 
 
 def _history(text: str) -> tuple[str, tuple[Turn, ...]]:
