@@ -24,7 +24,7 @@ FEW = settings(FUZZ, max_examples=6)   # of megabytes
 
 MARK = "\x01"   # stands for the value that is written anew; no file of ours holds it
 NOT_UTF8 = (b"\xff", b"\xc3(", b"\xed\xa0\x80", b"\0")
-NO_JSON = ("NaN", "-Infinity", "1e999", "9" * 5000, "01", "'x'", "undefined", "")   # Python's parser takes the first three
+NO_JSON = ("NaN", "-Infinity", "1e999", "9" * 5000, "01", "'x'", "undefined", "nul")   # Python's parser takes the first three
 DEPTHS = (3, 130, 200, 253, 300, 1100, 50_000, *range(900, 1000, 7))   # orjson stops at 254 and 1,024, the stack at about 1,000
 STRANGE = ("Thought", "Action Input", "CoT@1", "\ud800", "\0", "9" * 5000, "[" * 5000, '{"a":' * 300 + "1" + "}" * 300, "<tool_call>",
            "[f(x=", "{[1]: 2}", "1e999", 2**63 - 1, 10**30, float("nan"), {"name": []}, {"name": {}, "arguments": 1}, [[]])
