@@ -100,13 +100,14 @@ def load(path: Path, format_name: str) -> tuple[list[ToolSample], LoadReport]:
         assert bad.source == str(path) and bad.field and 20 < len(bad.reason) <= MAX_REASON, bad
         assert len(orjson.dumps(bad)) < 3_000   # a log can hold it
     for sample in samples:
-        check_usable(sample)
+        assert row_to_sample(sample_to_row(sample)) == sample
+        if format_name != "samples":   # which holds tools as they were written; all others make them JSON Schema
+            check_usable(sample)
     return samples, report
 
 
 def check_usable(sample: ToolSample) -> None:
-    """A sample can be stored, and written in other programs' words, which are read to the same gold turn."""
-    assert row_to_sample(sample_to_row(sample)) == sample
+    """A sample can be written in other programs' words, which are read to the same gold turn."""
     again = READERS["openai"](json.loads(json.dumps(to_tool_calls(sample))), "again")[-1]
     assert (again.gold_calls, again.gold_text, again.messages) == (sample.gold_calls, sample.gold_text, sample.messages)
     try:
