@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from lib.search.state import Policy, State, Step
 
@@ -23,14 +23,31 @@ PATIENCE_SECONDS = 0.005  # how long a batch waits for a search that neither ask
 class BatchStats:
     """How full the batches were."""
 
-    num_batches: int = 0          # forward passes, where the policy writes token by token
-    num_states: int = 0           # in them, over all batches
+    num_batches: int = 0          # calls of `advance`, where the policy writes token by token
+    num_states: int = 0           # in them, over all batches; likewise rows that got a token
     policy_seconds: float = 0.0   # spent in the inner policy
 
     @property
     def mean_batch_size(self) -> float:
         """States a batch; 0 where nothing was asked."""
         return self.num_states / self.num_batches if self.num_batches else 0.0
+
+
+class Ticket(Protocol):
+    """What was asked for together."""
+
+    steps: list[list[Step]] | None   # n for each state; None until all are written
+
+
+@runtime_checkable
+class WritesTokens(Protocol):
+    """A policy that takes in more while it writes, as `lib.policy.local` does."""
+
+    def submit(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> Ticket:
+        """Ask for n steps for each state; `advance` writes them."""
+
+    def advance(self) -> int:
+        """A token more for every row under way; the number of rows. Raises what the model raises, for all that was asked."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +66,8 @@ class BatchedPolicy:
     def __init__(self, inner: Policy, *, num_running: int) -> None:
         self.stats = BatchStats()
         self._inner = inner
-        self._writes_tokens = hasattr(inner, "advance")
-        self._under_way: list[tuple[Request, Any]] = []   # with the inner policy's ticket
+        self._writes_tokens = isinstance(inner, WritesTokens)
+        self._under_way: list[tuple[Request, Ticket]] = []
         self._num_running = num_running  # searches that may still ask
         self._waiting: list[Request] = []
         self._something_happened = asyncio.Event()
