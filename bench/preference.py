@@ -1,10 +1,12 @@
-"""Preference training with the prompt computed once, against TRL's DPOTrainer: same pairs, same loss, the reference included.
+"""Preference training with what pairs have in common computed once, against TRL's DPOTrainer: same pairs, same loss, the reference included.
 
-    python -m bench.preference [--prompt 900] [--completion 60] [--num-pairs 32] [--rounds 3]
+    python -m bench.preference [--prompt 900] [--completion 60] [--siblings 2] [--num-states 24] [--rounds 3]
 
-Random tokens on the embedded base model: time depends on lengths alone. Both take the reference's log-probabilities first and train one
-epoch; TRL runs with `precompute_ref_log_probs`, on token ids as they are. Loss of the first step is compared. The last line is one
-JSON object.
+Random tokens on the embedded base model: time depends on lengths alone. Of the `--siblings` steps of a state the first is chosen and each
+other rejected, which is one pair at 2. Both take the reference's log-probabilities first and train one epoch on batches of as many pairs;
+TRL runs with `precompute_ref_log_probs`, on token ids as they are. Each program has a process of its own, in which it runs again and again,
+in turn with the other; its memory is what the first run took at its highest beyond what stood there with the model loaded (of the GPU where
+there is one, else of the process, read from /proc, so on Linux). Loss of the first step is compared. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -12,8 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -23,7 +30,18 @@ from lib.policy.load import load_model
 from lib.train.loop import Schedule, reference_logps, train_preferences
 from lib.train.rows import PairRow
 
-BETA, BATCH = 0.1, 4
+BETA, LEARNING_RATE = 0.1, 1e-6
+STATES_A_BATCH = {2: 4}     # siblings -> states; DEFAULT_STATES for others
+DEFAULT_STATES = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one program did in one epoch."""
+
+    seconds: float
+    loss: float        # of the first step: that of a policy equal to its reference
+    peak_mb: float     # 10^6 bytes beyond what stood there before
 
 
 class PreTokenised(DPOTrainer):
@@ -38,58 +56,95 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Preference training with shared prompts, against TRL.")
     parser.add_argument("--prompt", type=int, default=900, help="tokens of the prompt")
     parser.add_argument("--completion", type=int, default=60, help="tokens of each step")
-    parser.add_argument("--num-pairs", type=int, default=32)
+    parser.add_argument("--siblings", type=int, default=2, help="steps of one state: one chosen, the others rejected")
+    parser.add_argument("--num-states", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3, help="times that the two programs take turns")
     options = parser.parse_args()
-    rows = random_rows(options.num_pairs, options.prompt, options.completion)
-    ours, theirs, losses = [], [], (0.0, 0.0)
-    for _ in range(options.rounds):
-        our_seconds, our_loss = our_run(rows)
-        their_seconds, their_loss = trl_run(rows)
-        ours.append(our_seconds)
-        theirs.append(their_seconds)
-        losses = our_loss, their_loss
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-    print(f"{median(ratios):.2f} times as fast as TRL [{min(ratios):.2f}, {max(ratios):.2f}]: {median(ours):.1f} against "
-          f"{median(theirs):.1f} s for {len(rows)} pairs; first loss {losses[0]:.4f} and {losses[1]:.4f}")
-    print(json.dumps({"ratio": median(ratios), "low": min(ratios), "high": max(ratios), "ours_seconds": median(ours),
-                      "trl_seconds": median(theirs), "losses": losses, "prompt": options.prompt, "completion": options.completion,
+    rows = random_rows(options.num_states, options.prompt, options.completion, options.siblings)
+    batch_size = STATES_A_BATCH.get(options.siblings, DEFAULT_STATES) * (options.siblings - 1)
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(1, spawn) as here, ProcessPoolExecutor(1, spawn) as there:
+        runs = [(here.submit(our_run, rows, batch_size).result(), there.submit(trl_run, rows, batch_size).result())
+                for _ in range(options.rounds)]
+    ratios = [theirs.seconds / ours.seconds for ours, theirs in runs]
+    ours, theirs = runs[0]
+    check_same_work(ours, theirs)
+    print(f"{median(ratios):.2f} times as fast as TRL [{min(ratios):.2f}, {max(ratios):.2f}]: {median(one.seconds for one, _ in runs):.1f} "
+          f"against {median(one.seconds for _, one in runs):.1f} s for {len(rows)} pairs in batches of {batch_size}; memory "
+          f"{ours.peak_mb:.0f} against {theirs.peak_mb:.0f} MB; first loss {ours.loss:.4f} and {theirs.loss:.4f}")
+    print(json.dumps({"ratio": median(ratios), "low": min(ratios), "high": max(ratios), "memory_ratio": ours.peak_mb / theirs.peak_mb,
+                      "ours_seconds": median(one.seconds for one, _ in runs), "trl_seconds": median(one.seconds for _, one in runs),
+                      "ours_mb": ours.peak_mb, "trl_mb": theirs.peak_mb, "losses": [ours.loss, theirs.loss], "num_pairs": len(rows),
+                      "prompt": options.prompt, "completion": options.completion, "siblings": options.siblings,
                       "threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()}))
 
 
-def random_rows(count: int, prompt: int, completion: int) -> list[PairRow]:
+def check_same_work(ours: Outcome, theirs: Outcome) -> None:
+    """Refuse to compare programs whose first losses differ.
+
+    Raises:
+        ValueError: they do.
+    """
+    if abs(ours.loss - theirs.loss) > 1e-3:
+        raise ValueError(f"not the same work: first losses {ours.loss:.4f} and {theirs.loss:.4f}.")
+
+
+def random_rows(num_states: int, prompt: int, completion: int, siblings: int = 2) -> list[PairRow]:
+    """The pairs of so many states, each state a tree of its own."""
     generator = torch.Generator().manual_seed(0)
 
     def ids(length: int) -> tuple[int, ...]:
         return tuple(torch.randint(20, 2000, (length,), generator=generator).tolist())
 
-    return [PairRow(ids(prompt), ids(completion), ids(completion), str(index)) for index in range(count)]
+    rows = []
+    for index in range(num_states):
+        state, chosen = ids(prompt), ids(completion)
+        rows += [PairRow(state, chosen, ids(completion), str(index)) for _ in range(siblings - 1)]
+    return rows
 
 
-def our_run(rows: list[PairRow]) -> tuple[float, float]:
-    """Seconds, and the loss of the first step: that of a policy equal to its reference."""
-    model, _ = load_model("assets/base")
-    began = time.perf_counter()
-    references = reference_logps(model, rows, batch_size=BATCH)
-    curve = train_preferences(model, rows, references, Schedule(1, BATCH, 1e-6), beta=BETA, seed=0)
-    return time.perf_counter() - began, curve[0]["loss"]
+class Watch:
+    """Seconds and memory from the making of the watch on."""
+
+    def __init__(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._before, self._began = self._bytes("VmRSS:"), time.perf_counter()
+
+    def outcome(self, loss: float) -> Outcome:
+        """What has been taken until now."""
+        return Outcome(time.perf_counter() - self._began, loss, (self._bytes("VmHWM:") - self._before) / 1e6)
+
+    def _bytes(self, mark: str) -> int:
+        if torch.cuda.is_available():
+            return torch.cuda.memory_allocated() if mark == "VmRSS:" else torch.cuda.max_memory_allocated()
+        return int(Path("/proc/self/status").read_text(encoding="ascii").partition(mark)[2].split()[0]) * 1024
 
 
-def trl_run(rows: list[PairRow]) -> tuple[float, float]:
+def our_run(rows: list[PairRow], batch_size: int, model: Any = None) -> Outcome:
+    """The reference's log-probabilities, and one epoch; of the embedded base model where no other is given."""
+    model = model or load_model("assets/base")[0]
+    watch = Watch()
+    references = reference_logps(model, rows, batch_size=batch_size)
+    curve = train_preferences(model, rows, references, Schedule(1, batch_size, LEARNING_RATE), beta=BETA, seed=0)
+    return watch.outcome(curve[0]["loss"])
+
+
+def trl_run(rows: list[PairRow], batch_size: int, model: Any = None) -> Outcome:
     """The same through TRL; the making of the trainer, a fraction of a second, is timed with it."""
-    model, tokenizer = load_model("assets/base")
+    base, tokenizer = load_model("assets/base")
+    model = model or base
     names = ("prompt", "chosen", "rejected")
     data = Dataset.from_list([{f"{side}_ids": list(getattr(row, side)) for side in names} for row in rows])
     with TemporaryDirectory() as folder:
         config = DPOConfig(output_dir=folder, beta=BETA, report_to=[], use_cpu=not torch.cuda.is_available(), bf16=False, max_length=None,
-                           per_device_train_batch_size=BATCH, gradient_checkpointing=False, precompute_ref_log_probs=True,
-                           precompute_ref_batch_size=BATCH, num_train_epochs=1, learning_rate=1e-6, logging_steps=1, save_strategy="no",
-                           disable_tqdm=True)
-        began = time.perf_counter()     # the reference's pass is part of making the trainer, or of training
+                           per_device_train_batch_size=batch_size, gradient_checkpointing=False, precompute_ref_log_probs=True,
+                           precompute_ref_batch_size=batch_size, num_train_epochs=1, learning_rate=LEARNING_RATE, logging_steps=1,
+                           save_strategy="no", disable_tqdm=True)
+        watch = Watch()     # the reference's pass is part of making the trainer, or of training
         trainer = PreTokenised(model, args=config, train_dataset=data, processing_class=tokenizer)
         trainer.train()
-        seconds = time.perf_counter() - began
-    return seconds, next(record["loss"] for record in trainer.state.log_history if "loss" in record)
+        return watch.outcome(next(record["loss"] for record in trainer.state.log_history if "loss" in record))
 
 
 if __name__ == "__main__":

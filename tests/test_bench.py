@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +167,19 @@ def test_the_table_says_which_stage_is_of_an_earlier_run():
 
 # --- the older ones ---
 
-def test_random_pairs_have_the_lengths_asked_for():
-    assert [(len(row.prompt), len(row.chosen), len(row.rejected)) for row in preference.random_rows(3, 9, 4)] == [(9, 4, 4)] * 3
+def test_random_pairs_have_the_lengths_asked_for_and_those_of_a_state_its_prompt_and_chosen_step():
+    rows = preference.random_rows(3, 9, 4, siblings=3)
+    assert [(len(row.prompt), len(row.chosen), len(row.rejected)) for row in rows] == [(9, 4, 4)] * 6
+    assert len({(row.prompt, row.chosen, row.tree_id) for row in rows}) == 3 and len({row.rejected for row in rows}) == 6
+
+
+def test_both_preference_trainings_begin_with_the_same_loss(model: Any):
+    rows = preference.random_rows(2, 9, 4, siblings=3)
+    ours, theirs = preference.our_run(rows, 2, model.float()), preference.trl_run(rows, 2, model.float())
+    preference.check_same_work(ours, theirs)
+    assert ours.loss == pytest.approx(0.6931, abs=1e-4) and ours.seconds > 0
+    with pytest.raises(ValueError, match="not the same work: first losses"):
+        preference.check_same_work(ours, replace(theirs, loss=0.7))
 
 
 def test_trees_are_copied_round_and_round_and_every_file_is_prepared(tmp_path: Path):

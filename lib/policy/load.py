@@ -1,7 +1,7 @@
 """Models by name or folder: the one place that knows of adapters and of unsloth.
 
 unsloth changes transformers and TRL as it is imported, and does not import without a GPU: that happens here, and only where
-asked for. Its kernels may not heed the mask of packed pairs (`lib.train.shared_prompt`), so preference training does without.
+asked for. Its kernels may not heed the mask of branches (`lib.train.shared_prompt`), so preference training does without.
 """
 
 from __future__ import annotations

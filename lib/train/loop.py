@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -20,6 +21,7 @@ from lib.train.checkpoints import Curve, fingerprint, restore, save
 from lib.train.losses import LossName, preference_loss, preference_metrics
 from lib.train.rows import PairRow, SftRow, length_batches
 from lib.train.shared_prompt import pair_logps
+from lib.train.trunks import tree_batches
 
 SAVE_EVERY = 100   # steps between two checkpoints
 Record = dict[str, float]
@@ -93,8 +95,7 @@ def train_preferences(
     """
     rng = Random(seed)
     items = list(zip(rows, references, strict=True))
-    batches = [b for _ in range(schedule.epochs)
-               for b in length_batches(items, lambda x: pair_length(x[0]), batch_size=schedule.batch_size, rng=rng)]
+    batches = [b for _ in range(schedule.epochs) for b in tree_batches(items, itemgetter(0), batch_size=schedule.batch_size, rng=rng)]
 
     def batch_loss(batch: list[tuple[PairRow, LogpPair]]) -> tuple[Tensor, Record]:
         chosen, rejected = pair_logps(model, [row for row, _ in batch])
@@ -113,17 +114,15 @@ def train_preferences(
 def reference_logps(model: Any, rows: Sequence[PairRow], *, batch_size: int) -> list[LogpPair]:
     """Log-probabilities of both sides under `model`, in the rows' order: taken before training, they hold the reference."""
     model.eval()
-    order = sorted(range(len(rows)), key=lambda index: pair_length(rows[index]))
     found: dict[int, LogpPair] = {}
-    for start in tqdm(range(0, len(order), batch_size), desc="log-probabilities", leave=False):
-        part = order[start : start + batch_size]
+    for part in tqdm(tree_batches(range(len(rows)), rows.__getitem__, batch_size=batch_size), desc="log-probabilities", leave=False):
         chosen, rejected = pair_logps(model, [rows[index] for index in part])
         found |= dict(zip(part, zip(chosen.tolist(), rejected.tolist(), strict=True), strict=True))
     return [found[index] for index in range(len(rows))]
 
 
 def pair_length(row: PairRow) -> int:
-    """Tokens of a pair in its packed row."""
+    """Tokens of a pair: its prompt and both steps."""
     return len(row.prompt) + len(row.chosen) + len(row.rejected)
 
 

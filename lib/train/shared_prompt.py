@@ -1,7 +1,9 @@
-"""Log-probabilities of both steps of a pair with their prompt computed once.
+"""Log-probabilities of both sides of preference pairs, what they have in common computed once.
 
-One packed row [prompt, chosen, rejected]: both steps stand at the positions after the prompt, and a mask keeps them from seeing each
-other. The same loss and gradients as two rows (tests hold it to that, and to TRL), at about half the tokens.
+A trunk is read once and leaves its keys and values, with their gradients, to the branches, which are read together behind it
+(`lib.train.trunks`). The same loss and gradients as two rows a pair (tests hold it to that, and to TRL) from half the tokens where a
+prompt has one pair, from a fraction of them where pairs share a state or nest in one tree. Under gradient checkpointing, which knows
+no cache, trunk and branches are one row with a mask.
 """
 
 from __future__ import annotations
@@ -11,52 +13,55 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
+from lib.policy.cache import attention_window
 from lib.train.losses import token_logps
 from lib.train.rows import PairRow
-
-
-def pack(rows: Sequence[PairRow], device: torch.device) -> dict[str, Tensor]:
-    """Padded ids, positions and mask of packed rows; which segment each token is of (0 prompt, 1 chosen, 2 rejected, -1 padding), and
-    whether it is learnt: all of the two sides, but for what is read there."""
-    length = max(len(r.prompt) + len(r.chosen) + len(r.rejected) for r in rows)
-    ids = torch.zeros(len(rows), length, dtype=torch.long)
-    segments = torch.full((len(rows), length), -1)
-    positions = torch.zeros(len(rows), length, dtype=torch.long)
-    read = torch.zeros(len(rows), length, dtype=torch.bool)
-    for index, r in enumerate(rows):
-        p, c, j = len(r.prompt), len(r.chosen), len(r.rejected)
-        ids[index, : p + c + j] = torch.tensor(r.prompt + r.chosen + r.rejected)
-        segments[index, : p + c + j] = torch.tensor([0] * p + [1] * c + [2] * j)
-        positions[index, : p + c + j] = torch.tensor([*range(p), *range(p, p + c), *range(p, p + j)])
-        read[index, [p + place for place in r.chosen_read] + [p + c + place for place in r.rejected_read]] = True
-    query, key = segments[:, :, None], segments[:, None, :]
-    order = torch.arange(length)
-    visible = (key == 0) | (key == query)
-    mask = visible & (order[None, :, None] >= order[None, None, :]) & (key >= 0)
-    mask |= torch.eye(length, dtype=torch.bool)  # padding looks at itself: no empty row
-    packed = {"ids": ids, "segments": segments, "positions": positions, "mask": mask[:, None], "learnt": (segments > 0) & ~read}
-    return {name: tensor.to(device) for name, tensor in packed.items()}
+from lib.train.trunks import Planted, planted
 
 
 def pair_logps(model: Any, rows: Sequence[PairRow]) -> tuple[Tensor, Tensor]:
     """[B] and [B]: log-probabilities of the chosen and the rejected sides, summed over their learnt tokens, nats."""
-    batch = pack(rows, model.device)
-    decoder, head = model.get_decoder(), model.get_output_embeddings()
-    hidden = decoder(
-        input_ids=batch["ids"], position_ids=batch["positions"], attention_mask=batch["mask"], use_cache=False
+    batch = planted(rows, window=_window(model.config, max(map(_longest, rows)))).to(model.device)
+    read = _in_one_row if model.training and getattr(model, "is_gradient_checkpointing", False) else _trunk_first
+    hidden = read(model.get_decoder(), batch)
+    logps = token_logps(model.get_output_embeddings()(hidden.flatten(0, 1)[batch.sources]), batch.targets)
+    sums = torch.zeros(2 * len(rows), device=logps.device).index_add(0, batch.owners, logps[batch.terms])
+    return sums[0::2], sums[1::2]
+
+
+def _longest(row: PairRow) -> int:
+    """Tokens of the longer side with its prompt."""
+    return len(row.prompt) + max(len(row.chosen), len(row.rejected))
+
+
+def _window(config: Any, longest: int) -> int | None:
+    """Tokens back that attention reaches; None where it reaches all of `longest` tokens."""
+    size = getattr(config, "sliding_window", None)
+    return None if size is None or longest <= size else attention_window(config)
+
+
+def _trunk_first(decoder: Any, batch: Planted) -> Tensor:
+    """[B, T + M, D] hidden states of trunks and branches, the trunks' keys and values held between."""
+    cache = DynamicCache()
+    trunk = decoder(input_ids=batch.trunk_ids, past_key_values=cache, use_cache=True).last_hidden_state
+    if not batch.branch_ids.size(1):
+        return trunk
+    branches = decoder(
+        input_ids=batch.branch_ids, position_ids=batch.branch_positions, attention_mask=batch.branch_mask, past_key_values=cache,
+        use_cache=True,
     ).last_hidden_state
-    before = _token_before(rows, batch["ids"])
-    wanted = batch["learnt"]
-    source = hidden.gather(1, before[..., None].expand_as(hidden))[wanted]  # [tokens of steps, D]
-    logps = torch.zeros_like(batch["ids"], dtype=torch.float)
-    logps[wanted] = token_logps(head(source), batch["ids"][wanted])
-    return tuple((logps * (batch["segments"] == side)).sum(1) for side in (1, 2))  # type: ignore[return-value]
+    return torch.cat([trunk, branches], dim=1)
 
 
-def _token_before(rows: Sequence[PairRow], ids: Tensor) -> Tensor:
-    """[B, T] index of the token that predicts each token: the one before, and for the first of `rejected` the prompt's last."""
-    before = (torch.arange(ids.size(1), device=ids.device) - 1).clamp(min=0).repeat(len(rows), 1)
-    for index, r in enumerate(rows):
-        before[index, len(r.prompt) + len(r.chosen)] = len(r.prompt) - 1
-    return before
+def _in_one_row(decoder: Any, batch: Planted) -> Tensor:
+    """The same in one pass, with a mask over all."""
+    order = torch.arange(batch.trunk_ids.size(1), device=batch.trunk_ids.device)
+    trunk_mask = (order[:, None] >= order).expand(len(batch.trunk_ids), 1, -1, -1)
+    no_branch = trunk_mask.new_zeros(*trunk_mask.shape[:3], batch.branch_ids.size(1))
+    return decoder(
+        input_ids=torch.cat([batch.trunk_ids, batch.branch_ids], dim=1),
+        position_ids=torch.cat([order.expand_as(batch.trunk_ids), batch.branch_positions], dim=1),
+        attention_mask=torch.cat([torch.cat([trunk_mask, no_branch], dim=3), batch.branch_mask], dim=2), use_cache=False,
+    ).last_hidden_state
