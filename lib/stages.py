@@ -64,6 +64,7 @@ class BaseModelParams(StageParams):
     num_tokens: Count = 53_000_000       # tokens seen, padding not counted
     atlas_share: Share = 0.75            # of the worlds, after the first fifth: from the atlas; the others are made up
     batch_tokens: Annotated[int, Field(ge=256)] = 4096   # of one step, padding counted
+    mixed_precision: bool = True         # bfloat16 matrix products on a CPU that has units for them
     muon_lr: LearningRate = 0.02         # of the matrices of the blocks
     adamw_lr: LearningRate = 0.003       # of embeddings and norms
     num_probe_rows: Count = 200          # rows behind each accuracy at the end
@@ -108,6 +109,7 @@ class CurriculumSftParams(StageParams):
     epochs: Count = 2
     batch_size: Count = 4                # rows a step
     learning_rate: LearningRate = 0.001
+    mixed_precision: bool = True         # bfloat16 matrix products on a CPU that has units for them
     lora_rank: LoraRank = 0              # 0 trains all weights
     max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of a row; longer ones are set aside
     rope_factor: Annotated[float, Field(ge=1, le=64)] = 1.0   # how many times its context the model's positions are stretched to

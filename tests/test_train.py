@@ -19,6 +19,7 @@ from lib.train.loop import Schedule, learnt_scores, pair_length, reference_logps
 from lib.train.losses import preference_loss, sigmoid_loss
 from lib.train.measure import largest_difference, margin_accuracy, ranked_right, sft_measures, step_lengths
 from lib.train.muon import orthogonalise
+from lib.train.precision import mixed_precision
 from lib.train.pretrain import new_model
 from lib.train.rows import PairRow, SftRow, chosen_row, pair_row, sft_rows
 from lib.train.shared_prompt import pair_logps
@@ -343,3 +344,24 @@ def test_a_missing_folder_is_told_by_its_parameter(name: str):
 def test_unsloth_without_a_gpu_is_refused_with_the_way_out(tmp_path: Path):
     with pytest.raises(ValueError, match="needs a GPU and requirements-gpu.txt"):
         load_model(tmp_path, backend="unsloth")
+
+
+# --- precision ---
+
+@pytest.mark.parametrize(("wanted", "has_units", "dtype"), [
+    (True, True, torch.bfloat16), (True, False, torch.float32), (False, True, torch.float32),
+])
+def test_matrices_are_multiplied_in_bfloat16_where_it_is_wanted_and_the_cpu_has_units(
+    wanted: bool, has_units: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_units})
+    with mixed_precision(wanted=wanted):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+def test_training_in_bfloat16_learns_as_in_float32(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    rows, schedule = random_rows(6), Schedule(20, 3, 2e-2)
+    plain, mixed = (train_sft(tiny(), [rows], schedule, seed=0, half=half) for half in (False, True))
+    assert plain != mixed and mixed[-1]["loss"] < 0.7 * mixed[0]["loss"]
+    assert mixed[-1]["loss"] == pytest.approx(plain[-1]["loss"], rel=0.1)

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from lib.train.checkpoints import Curve, fingerprint, restore, save
 from lib.train.losses import LossName, preference_loss, preference_metrics
+from lib.train.precision import mixed_precision
 from lib.train.rows import PairRow, SftRow, length_batches
 from lib.train.shared_prompt import pair_logps
 from lib.train.trunks import tree_batches
@@ -43,13 +44,14 @@ class Schedule:
 
 def train_sft(
     model: Any, stages: Sequence[Sequence[SftRow]], schedule: Schedule, *, seed: int, checkpoint: Path | None = None,
-    after_stage: Measure | None = None,
+    after_stage: Measure | None = None, half: bool = False,
 ) -> Curve:
     """Train `model` in place, stage after stage; the loss is the mean over all tokens of learnt steps in a batch, nats.
 
     Args:
         checkpoint: file that a killed training goes on from; it stays there, for the caller to remove.
         after_stage: measures the model at the end of every stage, into the record of the stage's last step.
+        half: multiply matrices in bfloat16 where a CPU has units for it (`lib.train.precision`).
     """
     rng = Random(seed)
     batches = [
@@ -63,7 +65,9 @@ def train_sft(
 
     def loss(item: tuple[float, int, list[SftRow]]) -> tuple[Tensor, Record]:
         stage, tokens, batch = item
-        value = F.cross_entropy(*learnt_scores(model, batch))
+        with mixed_precision(wanted=half):
+            scores, targets = learnt_scores(model, batch)
+        value = F.cross_entropy(scores, targets)
         return value, {"loss": value.item(), "tokens": float(tokens), "stage": stage}
 
     return _train(model, items, loss, schedule, checkpoint=checkpoint, label="SFT", measures=measures)

@@ -21,6 +21,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from lib.chat import Chat
 from lib.train.muon import Muon
+from lib.train.precision import mixed_precision
 from lib.worlds.episode import Episode, make_row
 from lib.worlds.practice import MOST_SHOWN, copy_row, drill_row, lookup_row
 
@@ -41,6 +42,7 @@ class PretrainSettings:
     lookup_share: float = 0.12  # of what remains, the share of rows that look values up
     drill_share: float = 0.4  # of what remains then, the share of rows of single calls, but for the last tenth of training
     atlas_share: float = 0.75  # of the worlds, after the first fifth: from the atlas, in natural English; the others are made up
+    half: bool = False  # matrix products in bfloat16 where the CPU has units for it
     other_share: float = 0.1  # share of tokens outside the assistant's messages that are learnt too
     seed: int = 0
 
@@ -117,7 +119,7 @@ def row_loss(model: Any, batch: list[Episode], other_share: float, generator: to
     chosen[:, 0] = False
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, D]; rows are padded on the right: no mask
     where = chosen[:, 1:]
-    return F.cross_entropy(model.lm_head(hidden[:, :-1][where]), ids[:, 1:][where])
+    return F.cross_entropy(model.lm_head(hidden[:, :-1][where]).float(), ids[:, 1:][where])
 
 
 def optimizers(model: Any, settings: PretrainSettings) -> list[torch.optim.Optimizer]:
@@ -197,7 +199,8 @@ def _train_step(
     generator: torch.Generator,
 ) -> float:
     model.train()
-    loss = row_loss(model, batch, settings.other_share, generator)
+    with mixed_precision(wanted=settings.half):
+        loss = row_loss(model, batch, settings.other_share, generator)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer, lr in zip(optimizer_pair, (settings.muon_lr, settings.adamw_lr), strict=True):

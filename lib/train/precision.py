@@ -1,0 +1,14 @@
+"""In what precision training multiplies matrices on a CPU."""
+
+from __future__ import annotations
+
+import torch
+
+
+def mixed_precision(*, wanted: bool) -> torch.autocast:
+    """Context of one forward pass on a CPU: bfloat16 matrix products where they are wanted and the CPU has units for them (AVX512-BF16).
+
+    Weights, gradients and optimizer stay in float32. On a GPU it changes nothing: models are loaded there in the precision they were
+    saved in. To be entered anew for every step: inside, weights once converted are kept as they were.
+    """
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=wanted and torch.cpu.get_capabilities().get("avx512_bf16", False))
