@@ -102,7 +102,7 @@ class CurriculumSftParams(StageParams):
     call_format: Literal["tags", "brackets"] = "tags"   # how its calls are written: by the chat template, or as ToolACE and BFCL do
     order: Literal["mixed", "easy_to_hard", "hard_to_easy"] = "mixed"
     difficulty_rule: Literal["mean_rank", "lexicographic"] = "mean_rank"   # how the three criteria of a file's samples are joined
-    num_trees: CountOrAll = 500          # trees whose success paths are used, or conversations of data_path; 0 uses all
+    num_trees: CountOrAll = 650          # trees whose success paths are used, or conversations of data_path; 0 uses all
     sample_by: Literal["instruction", "sample"] = "instruction"   # sample: num_trees counts steps, drawn from all paths of the trees
     mask_share: Share = 0.5              # share of the paths in which functions and parameters bear invented names
     imitate_failed: bool = False         # also learn calls of names that do not exist and with arguments that were refused

@@ -19,6 +19,8 @@ from lib.hub.scenarios import Pool, slot_values
 from lib.hub.spec import Api, Value
 
 MIN_OFFERED, MAX_OFFERED = 4, 7      # APIs offered to a query
+TWO_QUESTIONS_SHARE = 0.25           # of G1 queries; the others ask one
+THREE_QUESTIONS_SHARE = 0.2          # of G3 queries; the others, and those of G2, ask two
 MAX_FACT_CHARACTERS = 100
 TRIVIAL = frozenset({"", "true", "false", "yes", "no", "none", "null", "0", "0.0", "nan"})  # could be guessed, or says nothing
 
@@ -39,8 +41,8 @@ def draw_needs(pool: Pool, group: str, *, chained: bool, rng: Random) -> list[Ne
     if group == "G1":
         tool = rng.choice(pool.tools)
         goals = goals_of(pool.hub, tool)
-        return [Need(tool, goal) for goal in rng.sample(goals, min(len(goals), rng.choice((1, 2))))]
-    size = 2 if group == "G2" or rng.random() < 0.6 else 3
+        return [Need(tool, goal) for goal in rng.sample(goals, min(len(goals), 2 if rng.random() < TWO_QUESTIONS_SHARE else 1))]
+    size = 3 if group == "G3" and rng.random() < THREE_QUESTIONS_SHARE else 2
     needs = _draw_chain(pool, group, rng) if chained else [_draw_need(pool, pool.tools, rng)]
     while needs is not None and len(needs) < size:
         tools = [tool for tool in pool.tools if _fits(pool.hub, tool, needs, group)]
