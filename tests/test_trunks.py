@@ -81,15 +81,14 @@ def test_a_path_is_one_trunk_and_a_chosen_step_costs_nothing():
     trunks, lines = plant(path_of_three())
     [trunk] = trunks
     assert trunk.ids.tolist() == [10, 11, 12, 13, 20, 21, 30, 31, 40, 41]
-    assert trunk.branch_ids == [42, 22, 23, 24, 25]                  # longest side first; 40 is in common with the chosen step
-    assert trunk.branch_starts == [9, 4, 4, 4, 4] and trunk.branch_positions == [9, 4, 5, 6, 4]
+    assert trunk.grown == [(42, 9, 9, 1), (22, 4, 4, 2), (23, 5, 4, 2), (24, 6, 4, 2), (25, 4, 4, 3)]   # 40 is the chosen step's too
     assert [line.start for line in lines] == [6, 4, 6, 4, 10, 9]
 
 
 def test_a_step_that_two_pairs_reject_grows_once_and_both_are_paid():
     row = PairRow((10, 11, 12), (20, 21, 22), (30, 31), "t")
     [trunk], _ = plant([row, row])
-    assert trunk.branch_ids == [30, 31]
+    assert [token.id for token in trunk.grown] == [30, 31]
     model = tiny()
     once, twice = pair_logps(model, [row]), pair_logps(model, [row, row])
     assert torch.allclose(twice[1], once[1].expand(2)) and torch.allclose(twice[0], once[0].expand(2))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -21,16 +21,22 @@ LEAST_SHARED = 0.5   # of a side's tokens, prompt included: with less in common 
 Item = TypeVar("Item")
 
 
+class BranchToken(NamedTuple):
+    """One token that stands on a branch."""
+
+    id: int
+    position: int
+    start: int      # tokens of the trunk before its branch
+    branch: int     # number of its branch, from 1 on
+
+
 @dataclass
 class Trunk:
     """A side as a whole, and what leaves it."""
 
     ids: np.ndarray                                                        # [T] tokens
-    branches: dict[tuple[int, bytes], int] = field(default_factory=dict)   # (where it leaves, its tokens) -> where it begins below
-    branch_ids: list[int] = field(default_factory=list)                    # [M] the branches' tokens, one branch after another
-    branch_starts: list[int] = field(default_factory=list)                 # [M] tokens of the trunk before the token's branch
-    branch_numbers: list[int] = field(default_factory=list)                # [M] which branch the token is of
-    branch_positions: list[int] = field(default_factory=list)              # [M]
+    grown: list[BranchToken] = field(default_factory=list)                 # [M] one branch after another
+    branches: dict[tuple[int, bytes], int] = field(default_factory=dict)   # (where it leaves, its tokens) -> where it begins in `grown`
 
     def shared(self, ids: np.ndarray) -> int:
         """Tokens that `ids` begins with and the trunk too."""
@@ -39,15 +45,12 @@ class Trunk:
         return int(differs.argmax()) if differs.any() else length
 
     def branch(self, ids: np.ndarray, start: int) -> int:
-        """Index of the first of the tokens `ids[start:]` among the branches' tokens; grown where they are new."""
-        rest = ids[start:]
-        key = (start, rest.tobytes())
+        """Index in `grown` of the first of the tokens `ids[start:]`, which grow where they are new."""
+        key = (start, ids[start:].tobytes())
         if key not in self.branches:
-            self.branches[key] = len(self.branch_ids)
-            self.branch_numbers += [len(self.branches)] * len(rest)
-            self.branch_ids += rest.tolist()
-            self.branch_starts += [start] * len(rest)
-            self.branch_positions += range(start, len(ids))
+            self.branches[key] = len(self.grown)
+            number = len(self.branches)
+            self.grown += [BranchToken(int(ids[position]), position, start, number) for position in range(start, len(ids))]
         return self.branches[key]
 
 
@@ -57,7 +60,7 @@ class Line:
 
     trunk: int         # index of its trunk
     start: int         # tokens that are the trunk's own
-    branch: int        # index of the others' first one among the branches' tokens
+    branch: int        # index of the others' first one among the trunk's branch tokens
     prompt: int        # tokens of the prompt
     ids: np.ndarray    # [N] tokens, prompt included
     learnt: tuple[int, ...]    # indices of those that count
@@ -118,7 +121,7 @@ def planted(rows: Sequence[PairRow], *, window: int | None = None) -> Planted:
         window: tokens back that the model's attention reaches; None reaches all.
     """
     trunks, lines = plant(rows)
-    length, most = max(len(trunk.ids) for trunk in trunks), max(len(trunk.branch_ids) for trunk in trunks)
+    length, most = max(len(trunk.ids) for trunk in trunks), max(len(trunk.grown) for trunk in trunks)
     width = length + most
     scored: dict[tuple[int, int], int] = {}
     terms, owners = [], []
@@ -129,10 +132,10 @@ def planted(rows: Sequence[PairRow], *, window: int | None = None) -> Planted:
             terms.append(scored.setdefault((source, int(line.ids[index])), len(scored)))
             owners.append(owner)
     sources, targets = torch.tensor(list(scored), dtype=torch.long).reshape(-1, 2).unbind(1)
-    positions = _padded([trunk.branch_positions for trunk in trunks], most)
-    return Planted(
-        _padded([trunk.ids for trunk in trunks], length), _padded([trunk.branch_ids for trunk in trunks], most), positions,
-        _branch_mask(trunks, length, positions, window), sources, targets, torch.tensor(terms), torch.tensor(owners))
+    ids, positions, starts, branches = (_padded([[token[part] for token in trunk.grown] for trunk in trunks], most) for part in range(4))
+    mask = _branch_mask(positions, starts, branches, length, window)
+    return Planted(_padded([trunk.ids for trunk in trunks], length), ids, positions, mask, sources, targets, torch.tensor(terms),
+                   torch.tensor(owners))
 
 
 def _padded(lists: Sequence[Sequence[int] | np.ndarray], length: int) -> Tensor:
@@ -143,13 +146,12 @@ def _padded(lists: Sequence[Sequence[int] | np.ndarray], length: int) -> Tensor:
     return torch.from_numpy(table)
 
 
-def _branch_mask(trunks: Sequence[Trunk], length: int, positions: Tensor, window: int | None) -> Tensor:
+def _branch_mask(positions: Tensor, starts: Tensor, branches: Tensor, length: int, window: int | None) -> Tensor:
+    """[B, 1, M, length + M]; padding is a branch of its own, number 0, and sees itself: no empty row."""
     most = positions.size(1)
-    numbers = _padded([trunk.branch_numbers for trunk in trunks], most)    # 0 on padding, which sees the padding before it
-    starts = _padded([trunk.branch_starts for trunk in trunks], most)
     trunk_order = torch.arange(length)
     on_trunk = trunk_order < starts[..., None]
-    on_branch = (numbers[:, :, None] == numbers[:, None, :]) & torch.ones(most, most, dtype=torch.bool).tril()
+    on_branch = (branches[:, :, None] == branches[:, None, :]) & torch.ones(most, most, dtype=torch.bool).tril()
     if window is not None:
         on_trunk &= positions[..., None] - trunk_order < window
         on_branch &= positions[:, :, None] - positions[:, None, :] < window
