@@ -23,6 +23,7 @@ import orjson
 from lib.provenance import ROOT
 from lib.trees.pairs import step_pairs
 from lib.trees.sft import sft_samples
+from lib.trees.steps import success_edges
 from lib.trees.toolbench import iter_trees, read_tree, write_tree
 
 REAL_TREES = ROOT.parent / "shared" / "data" / "toolbench" / "answer"
@@ -108,7 +109,8 @@ def prepare_share(paths: Sequence[str]) -> Counts:
     """Files to trees to step-wise pairs and SFT samples, one tree at a time."""
     def prepare(path: str) -> tuple[int, int]:
         tree = read_tree(path)
-        return len(step_pairs(tree)), len(sft_samples(tree))
+        success = success_edges(tree)
+        return len(step_pairs(tree, success=success)), len(sft_samples(tree, success=success))
 
     return timed(paths, prepare)
 

@@ -17,7 +17,8 @@ from lib.trees.export import to_toolpreference, to_trl, write_rows
 from lib.trees.leak import FEATURES, leak_probe
 from lib.trees.pairs import PreferencePair, give_up_pairs, outcome_pairs, pairs_of, path_pairs, step_pairs
 from lib.trees.record import ACTION_INPUT, Node, Tree
-from lib.trees.steps import grow
+from lib.trees.sft import sft_samples
+from lib.trees.steps import grow, success_edges
 from lib.trees.store import iter_pairs, read_pairs, write_pairs
 from lib.trees.toolbench import SetAside
 from lib.trees.toolpreference import FUNCTIONS_MARK, UNKNOWN_CODE, iter_toolpreference
@@ -53,6 +54,15 @@ def test_the_papers_tree_gives_its_three_step_wise_pairs():
     assert [(pair.chosen.name, pair.rejected.name, pair.depth) for pair in pairs] == [
         ("9", "1", 0), ("9", "3", 0), ("12", "10", 1)]
     assert [[step.name for step, _ in pair.state.turns] for pair in pairs] == [[], [], ["9"]]
+
+
+def test_the_success_path_may_be_given_where_it_is_known():
+    tree = figure_2()
+    known = success_edges(tree)
+    assert (step_pairs(tree, success=known), sft_samples(tree, success=known)) == (step_pairs(tree), sft_samples(tree))
+    assert (step_pairs(tree, success=()), sft_samples(tree, success=())) == ([], [])
+    assert [[step.name for step, _ in sample.state.turns] for sample in sft_samples(tree)] == [
+        [], ["9"], ["9", "12"], ["9", "12", "13"], ["9", "12", "13", "14"]]
 
 
 def test_the_papers_tree_gives_its_four_path_wise_pairs():

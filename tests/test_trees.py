@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from pathlib import Path
 
 import orjson
@@ -11,6 +13,7 @@ import pytest
 from lib.search.state import Code, Observation, Step
 from lib.trees.__main__ import main
 from lib.trees.draw import SUCCESS, draw_tree, layout
+from lib.trees.many import map_trees
 from lib.trees.nodes import MAX_DEPTH
 from lib.trees.record import ACTION, ACTION_INPUT, THOUGHT, Node, Tree
 from lib.trees.sft import sft_samples
@@ -232,6 +235,38 @@ def test_a_damaged_file_is_refused_with_place_finding_and_expectation(data, mess
     assert fnmatchcase(str(error.value), message)
 
 
+@pytest.mark.parametrize("key", ["is_terminal", "depth", "Elo", "child_count", "io_state", "observation", "observation_code", "unheard"])
+@pytest.mark.parametrize("value", [None, True, 7, "", {}, {"a": 1}])
+@pytest.mark.parametrize("place", [("children", 0), ("children", 0, "children", 0), ("children", 1)])
+def test_whatever_a_node_holds_is_written_as_it_was_read_or_refused(key: str, value: object, place: tuple[str | int, ...]):
+    data = changed("tree", "tree", *place, key, to=value)
+    try:
+        tree = parse_tree(data, where="a.json", tree_id="7_DFS_woFilter_w2")
+    except ValueError as error:
+        assert key.startswith("observation") and f".{key}: found {type(value).__name__}, expected" in str(error)
+    else:
+        assert tree_to_json(tree) == orjson.loads(data)
+
+
+@pytest.mark.parametrize("place", [
+    ("made_for",), ("forward_args", "x"), ("answer_generation", "made_for"), ("answer_generation", "function", 0, "parameters"),
+    ("tree", "made_for"), ("tree", "tree", "made_for"), ("tree", "tree", "children", 0, "children", 0, "token_ids"),
+])
+def test_values_may_nest_as_deep_as_orjson_writes(place: tuple[str | int, ...]):
+    files = [changed(*place, to=orjson.Fragment(b"[" * levels + b"]" * levels)) for levels in range(235, 256)]
+    is_written = [works(lambda data=data: orjson.dumps(orjson.loads(data))) for data in files]
+    assert [works(lambda data=data: parse_tree(data, where="a.json", tree_id="7_DFS_woFilter_w2")) for data in files] == is_written
+    assert is_written[0] and not is_written[-1]
+
+
+def works(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except (ValueError, TypeError):   # orjson.JSONEncodeError is a TypeError
+        return False
+    return True
+
+
 def test_a_tree_as_deep_as_the_limit_is_read_and_written():
     tree = parse_tree(nested(MAX_DEPTH + 1), where="a.json", tree_id="1_DFS")
     assert max(node.depth for node in tree.root.walk()) == MAX_DEPTH
@@ -302,12 +337,36 @@ def test_the_command_prints_one_object_of_counts(tmp_path, capsys):
     assert "empty.json" in printed.err
 
 
+def test_the_command_says_the_same_with_one_process_and_with_two(tmp_path, capsys):
+    for number in range(40):
+        data = MOON_PATH.read_bytes()
+        (tmp_path / f"{number:02}_DFS_woFilter_w2.json").write_bytes(data[:-30] if number % 7 == 3 else data)
+    write_trees(tmp_path / "store.jsonl", [read_tree(MOON_PATH)] * 2)
+    drawing = ["--draw", str(tmp_path / "tree.png"), "--tree", "39_DFS_woFilter_w2"]
+    printed = []
+    for processes in ("1", "2"):
+        main([str(tmp_path), "--processes", processes, *drawing])
+        printed.append(capsys.readouterr())
+    assert printed[0] == printed[1]
+    counts = orjson.loads(printed[0].out)
+    assert (counts["trees"], counts["set_aside"]) == (36, 6)   # by hand: 40 files less 3, 10, 17, 24, 31, 38, and a store of 2
+    assert [line.partition("_DFS")[0][-2:] for line in printed[0].err.splitlines()] == ["03", "10", "17", "24", "31", "38"]
+
+
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_what_is_made_of_trees_comes_in_the_order_of_the_files(num_processes, tmp_path):
+    names = [f"{number:02}" for number in range(50)]
+    for name in names:
+        (tmp_path / f"{name}_DFS_woFilter_w2.json").write_bytes(MOON_PATH.read_bytes())
+    assert list(map_trees(attrgetter("query_id"), [tmp_path], print, num_processes=num_processes)) == names
+
+
 def test_the_command_draws_the_tree_that_is_named(tmp_path, capsys):
     main([str(MOON_PATH), "--draw", str(tmp_path / "new" / "tree.png"), "--tree", MOON_PATH.name])
     assert (tmp_path / "new" / "tree.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("arguments", [["--draw", "x.png"], ["--draw", "x.png", "--tree", "8_DFS"], ["nowhere"]])
+@pytest.mark.parametrize("arguments", [["--draw", "x.png"], ["--draw", "x.png", "--tree", "8_DFS"], ["nowhere"], ["--processes", "0"]])
 def test_the_command_refuses_what_it_cannot_do(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main([str(MOON_PATH), *arguments])

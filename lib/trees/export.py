@@ -5,7 +5,7 @@ Nothing here is read back by us; our own stores are in `store.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,22 @@ from lib.chat import said_message
 from lib.search.state import State, Step, Turn
 from lib.trees.pairs import PreferencePair
 from lib.trees.record import Tree
-from lib.trees.steps import answer_edges, state_at
+from lib.trees.steps import Edge, answer_edges
 
 Message = dict[str, Any]
 LEVELS_AROUND = 8  # of a row around a call's arguments, at most; orjson writes 254 in all
 
 
-def train_messages(tree: Tree) -> list[list[Message]]:
+def train_messages(tree: Tree, path: Sequence[Edge] | None = None) -> list[list[Message]]:
     """ToolBench's `train_messages`: for each step to the answer, the messages up to and including it; no diversity message.
 
-    ToolBench itself leaves the last diversity message in, flagged `"valid": false`.
+    ToolBench itself leaves the last diversity message in, flagged `"valid": false`. `path` is `answer_edges`, where it is known.
     """
-    path = answer_edges(tree)
+    path = answer_edges(tree) if path is None else path
     messages: list[Message] = [{"role": "system", "content": tree.system},
                                {"role": "user", "content": f"\n{tree.query}\nBegin!\n"}]
     samples = []
-    for turn in state_at(tree, path).turns:
+    for turn in (turn for edge in path for turn in edge.shown):
         message, *answer = _toolbench_messages(turn)
         messages.append(message)
         samples.append(list(messages))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from lib.search.state import FINISH, Code, State, Step, Turn
 from lib.trees.record import Tree
-from lib.trees.steps import Edge, Path, call_key, edges_from, paths, state_at, success_edges
+from lib.trees.steps import Edge, Path, edges_from, paths, state_at, success_edges
 
 PAIR_KINDS = ("step", "outcome", "give_up", "path")
 SPOILT = frozenset({Code.NO_SUCH_FUNCTION, Code.BAD_FINISH, Code.MESSAGE_ERROR})  # of the call, not the API (a message error: mostly)
@@ -61,18 +61,20 @@ class PathPair:
     rejected_code: int | None = None  # outcome of the rejected path's last step; None where nothing was called
 
 
-def step_pairs(tree: Tree, *, drop_same_call: bool = False) -> list[PreferencePair]:
+def step_pairs(tree: Tree, *, drop_same_call: bool = False, success: Path | None = None) -> list[PreferencePair]:
     """The step-wise pairs of a tree, from the root on; [] where it has no final answer or no branch on the way.
 
     `drop_same_call` leaves out pairs whose two sides are one call in different words (12 % of ToolLLaMA-2's real pairs).
+    `success` is `success_edges`, where it is known already.
     """
-    path = success_edges(tree)
+    path = success_edges(tree) if success is None else success
     state_node = tree.root
     pairs = []
     for depth, edge in enumerate(path):
-        siblings = [other for other in edges_from(state_node) if other.end is not edge.end]
-        state = state_at(tree, path[:depth])
-        pairs += [_pair(tree, state, path, depth, edge, other) for other in siblings]
+        if len(state_node.children) > 1:
+            state = state_at(tree, path[:depth])
+            siblings = [other for other in edges_from(state_node) if other.end is not edge.end]
+            pairs += [_pair(tree, state, path, depth, edge, other) for other in siblings]
         state_node = edge.end
     return [pair for pair in pairs if not (drop_same_call and pair.same_call)]
 
@@ -148,17 +150,16 @@ def _branches_off(tree: Tree, success: Path) -> Iterator[tuple[Path, list[Edge]]
 
 
 def _pair(tree: Tree, state: State, success: Path, depth: int, edge: Edge, other: Edge) -> PreferencePair:
-    chosen_call, rejected_call = call_key(edge.step), call_key(other.step)
     is_call = other.step.is_call
     is_on_path = depth < len(success) and success[depth].end is edge.end
     return PreferencePair(
         state=state, chosen=edge.step, rejected=other.step, depth=depth,
         tree_id=tree.tree_id, query_id=tree.query_id, scenario=tree.scenario,
         chosen_code=edge.code, rejected_code=other.code,
-        same_call=is_call and rejected_call == chosen_call,
+        same_call=is_call and other.call == edge.call,
         rejected_healthy=other.code == Code.OK,
-        rejected_call_reappears=is_call and _stands_on(success, rejected_call),
-        chosen_call_reappears=edge.step.is_call and _stands_on(success[depth + 1:] if is_on_path else success, chosen_call),
+        rejected_call_reappears=is_call and _stands_on(success, other.call),
+        chosen_call_reappears=edge.step.is_call and _stands_on(success[depth + 1:] if is_on_path else success, edge.call),
         chosen_is_finish=edge.step.name.strip() == FINISH,
         subtree_gave_up=any(node.observation_code == Code.GAVE_UP for node in other.nodes[0].walk()),
         chosen_q=edge.value("q_value"), rejected_q=other.value("q_value"))
@@ -166,7 +167,7 @@ def _pair(tree: Tree, state: State, success: Path, depth: int, edge: Edge, other
 
 def _stands_on(path: Path, call: tuple[str, str]) -> bool:
     """True where a step of `path` makes the call."""
-    return any(call_key(edge.step) == call for edge in path)
+    return any(edge.call == call for edge in path)
 
 
 def _paths_beside(tree: Tree, success: Path) -> list[Path]:

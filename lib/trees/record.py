@@ -6,7 +6,6 @@ One message of the model (a *step*) is a chain of nodes Thought? -> Action -> Ac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ from lib.search.state import FunctionSchema
 THOUGHT, ACTION, ACTION_INPUT = "Thought", "Action", "Action Input"
 
 
-@dataclass
+@dataclass(slots=True)
 class Node:
     """One node of a ToolBench answer tree."""
 
@@ -32,13 +31,12 @@ class Node:
     # knows of it ("token_ids", "logp", "q_value")
     extra: dict[str, Any] = field(default_factory=dict)
 
-    def walk(self) -> Iterator[Node]:
-        """This node and all below it, parents first, iteratively (trees can be deep)."""
-        stack = [self]
-        while stack:
-            node = stack.pop()
-            yield node
-            stack.extend(reversed(node.children))
+    def walk(self) -> list[Node]:
+        """This node and all below it, parents first."""
+        nodes = [self]
+        for place, node in enumerate(nodes, start=1):
+            nodes[place:place] = node.children  # the list grows while it is walked: these come next
+        return nodes
 
 
 @dataclass

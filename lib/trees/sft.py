@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lib.search.state import State, Step
 from lib.trees.record import Tree
-from lib.trees.steps import success_path
+from lib.trees.steps import Path, success_path
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,10 @@ class SftSample:
     code: int | None = None   # outcome of the step, a Code: failed calls on the way to the answer can be left out
 
 
-def sft_samples(tree: Tree) -> list[SftSample]:
-    """One sample for every step to the final answer, in order; [] where the tree has none."""
+def sft_samples(tree: Tree, *, success: Path | None = None) -> list[SftSample]:
+    """One sample for every step to the final answer, in order; [] where the tree has none.
+
+    `success` is `success_edges`, where it is known already.
+    """
     return [SftSample(state, step, tree.tree_id, tree.query_id, tree.scenario, index, observation.code if observation else None)
-            for index, (state, step, observation) in enumerate(success_path(tree))]
+            for index, (state, step, observation) in enumerate(success_path(tree, success))]

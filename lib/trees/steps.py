@@ -7,7 +7,7 @@ states; a path is a tuple of edges from the root. With this rule the edges of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -30,6 +30,11 @@ class Edge:
         """The message as turns: one, or one a call where StableToolBench chained parallel calls in one message."""
         return tuple(_turns(self.nodes))
 
+    @cached_property
+    def shown(self) -> tuple[Turn, ...]:
+        """The turns as later questions show them (`as_shown`)."""
+        return tuple((as_shown(step, observation), observation) for step, observation in self.turns)
+
     @property
     def end(self) -> Node:
         """The decision state (or leaf) this step leads to."""
@@ -39,6 +44,11 @@ class Edge:
     def step(self) -> Step:
         """The message itself; of parallel calls the first."""
         return self.turns[0][0]
+
+    @cached_property
+    def call(self) -> tuple[str, str]:
+        """`call_key` of the step."""
+        return call_key(self.step)
 
     @property
     def observation(self) -> Observation | None:
@@ -80,27 +90,27 @@ def num_steps(tree: Tree) -> int:
 
 def success_edges(tree: Tree) -> Path:
     """The path to the first final answer in the order of the search (code 3); () where there is none."""
-    parents: dict[int, Node] = {}
-    answers = []
-    for node in tree.root.walk():
-        for child in node.children:
-            parents[id(child)] = node
-        if node.observation_code == Code.FINAL_ANSWER and _ends_a_step(node) and node is not tree.root:
-            answers.append(node)
-    answer = min(answers, key=lambda node: node.expand_num or float("inf"), default=tree.root)
-    return _edges_to(answer, parents, tree.root)
+    return _path_to(_first_answer(_ends_of_steps(tree, Code.FINAL_ANSWER)), tree)
 
 
 def answer_edges(tree: Tree) -> Path:
     """The path that `answer_generation` tells of: the success path, or else the one that gave up with `final_answer`."""
-    gave_up = (path for path in paths(tree) if path[-1].code == Code.GAVE_UP)
-    return success_edges(tree) or next((path for path in gave_up if path[-1].end.description == tree.final_answer), ())
+    ends = _ends_of_steps(tree, Code.FINAL_ANSWER, Code.GAVE_UP)
+    gave_up = (end for end in ends if end.observation_code == Code.GAVE_UP and end.description == tree.final_answer)
+    return _path_to(_first_answer(ends) or next(gave_up, None), tree)
 
 
 def state_at(tree: Tree, path: Sequence[Edge]) -> State:
     """The conversation after the steps of `path`, as the search showed it but without any diversity message."""
-    turns = tuple((as_shown(*turn), turn[1]) for edge in path for turn in edge.turns)
-    return State(query=tree.query, functions=tuple(tree.functions), turns=turns, system=tree.system)
+    return State(tree.query, tuple(tree.functions), tuple(turn for edge in path for turn in edge.shown), system=tree.system)
+
+
+def states_on(tree: Tree, path: Sequence[Edge]) -> Iterator[State]:
+    """The state that each step of `path` was taken from, as `state_at` tells it; they share their functions and turns."""
+    functions, turns = tuple(tree.functions), ()
+    for edge in path:
+        yield State(tree.query, functions, turns, system=tree.system)
+        turns += edge.shown
 
 
 def as_shown(step: Step, observation: Observation | None) -> Step:
@@ -110,10 +120,13 @@ def as_shown(step: Step, observation: Observation | None) -> Step:
     return replace(step, name=INVALID_NAME, token_ids=(), logp=0.0)
 
 
-def success_path(tree: Tree) -> list[tuple[State, Step, Observation | None]]:
-    """Every step to the final answer with the state it was taken from; [] where there is no final answer."""
-    path = success_edges(tree)
-    return [(state_at(tree, path[:index]), edge.step, edge.observation) for index, edge in enumerate(path)]
+def success_path(tree: Tree, success: Path | None = None) -> list[tuple[State, Step, Observation | None]]:
+    """Every step to the final answer with the state it was taken from; [] where there is no final answer.
+
+    `success` is `success_edges`, where it is known already.
+    """
+    path = success_edges(tree) if success is None else success
+    return [(state, edge.step, edge.observation) for state, edge in zip(states_on(tree, path), path, strict=True)]
 
 
 def call_key(step: Step) -> tuple[str, str]:
@@ -179,12 +192,31 @@ def _ends_a_step(node: Node) -> bool:
     return node.expand_num != 0 or len(node.children) != 1
 
 
-def _edges_to(end: Node, parents: Mapping[int, Node], root: Node) -> Path:
-    """The steps from the root to the node that ends one, given each node's parent by id."""
-    edges: list[Edge] = []
-    while end is not root:
+def _ends_of_steps(tree: Tree, *codes: Code) -> list[Node]:
+    """The nodes that end a step with one of these outcomes, in the tree's order."""
+    return [node for node in tree.root.walk()[1:] if node.observation_code in codes and _ends_a_step(node)]
+
+
+def _first_answer(ends: Sequence[Node]) -> Node | None:
+    """The final answer that the search found first, of these nodes."""
+    answers = [end for end in ends if end.observation_code == Code.FINAL_ANSWER]
+    return min(answers, key=lambda node: node.expand_num or float("inf"), default=None)
+
+
+def _path_to(end: Node | None, tree: Tree) -> Path:
+    """The steps from the root to the node that ends one, () to None; looked for from the last branch on, where most searches end."""
+    if end is None:
+        return ()
+    parents: dict[int, Node] = {}
+    stack, edges = [tree.root], []
+    while id(end) not in parents:
+        node = stack.pop()
+        for child in node.children:
+            parents[id(child)] = node
+        stack += node.children
+    while end is not tree.root:
         nodes, end = [end], parents[id(end)]
-        while end is not root and not _ends_a_step(end):
+        while end is not tree.root and not _ends_a_step(end):
             nodes.append(end)
             end = parents[id(end)]
         edges.append(Edge(tuple(reversed(nodes))))

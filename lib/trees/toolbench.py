@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from lib.atomic import moved_into_place
-from lib.search.state import FunctionSchema
+from lib.search.state import Code, FunctionSchema
 from lib.trees.export import train_messages
 from lib.trees.nodes import (
     Json,
@@ -29,7 +29,8 @@ from lib.trees.nodes import (
     tree_of_nodes_to_json,
 )
 from lib.trees.record import ACTION_INPUT, Node, Tree
-from lib.trees.steps import message_ends, number_states, success_edges
+from lib.trees.steps import Path as StepPath
+from lib.trees.steps import answer_edges, message_ends, number_states, success_edges
 
 MAX_BYTES = 64 * 1024 * 1024  # of one answer file; real ones stay below 2 MB
 INSIDE = ("tree", "trys", "answer_generation")  # keys of Tree.extra that hold what was left over one level down
@@ -45,11 +46,12 @@ class SetAside:
 
 def read_tree(path: str | os.PathLike[str]) -> Tree:
     """The tree in one answer file "{query_id}_{method}.json". ValueError names the field, what was found and expected."""
-    path = Path(path)
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path.name}, size: found {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}. "
-                         "Split the file, or move it away.")
-    return parse_tree(path.read_bytes(), where=path.name, tree_id=path.name.removesuffix(".json"))
+    name = os.path.basename(path)
+    with open(path, "rb", buffering=0) as file:
+        if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+            raise ValueError(f"{name}, size: found {size:,} bytes, expected at most {MAX_BYTES:,}. Split the file, or move it away.")
+        data = file.read()
+    return parse_tree(data, where=name, tree_id=name.removesuffix(".json"))
 
 
 def write_tree(path: str | os.PathLike[str], tree: Tree) -> None:
@@ -64,16 +66,26 @@ def iter_trees(sources: Iterable[str | os.PathLike[str]], on_bad: Callable[[SetA
     In a folder every .json file is taken for an answer and every .jsonl file for a store of trees (`store.py`). What turns out
     to be neither, query lists too, is handed to `on_bad` and passed over: files are never left out in silence.
     """
-    from lib.trees.store import iter_lines  # here: the store reads its lines with this module
+    return read_files(answer_files(sources), on_bad)
 
-    for path in [file for source in sources for file in _files(Path(source))]:
+
+def read_files(files: Iterable[Path], on_bad: Callable[[SetAside], None]) -> Iterator[Tree]:
+    """The trees of these files, one at a time in memory; see `iter_trees`."""
+    for path in files:
         try:
             if path.suffix == ".jsonl":
+                from lib.trees.store import iter_lines  # here: the store reads its lines with this module
+
                 yield from iter_lines(path, on_bad)
             else:
                 yield read_tree(path)
         except (ValueError, OSError) as error:
             on_bad(SetAside(str(path), str(error)))
+
+
+def answer_files(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The files that `iter_trees` reads, in its order. ValueError where a source is not there."""
+    return [file for source in sources for file in _files(Path(source))]
 
 
 def parse_tree(data: bytes, *, where: str, tree_id: str) -> Tree:
@@ -89,11 +101,24 @@ def parse_tree(data: bytes, *, where: str, tree_id: str) -> Tree:
                          "This is no answer tree; move it away.")
     tree = _tree_from_json(raw, f"{where}, ", tree_id)
     try:
-        orjson.dumps(raw)
+        if not _is_surely_writable(tree):
+            orjson.dumps(raw)
     except orjson.JSONEncodeError as error:
         raise ValueError(f"{where}, some value: found what cannot be written again ({error}), expected at most 254 levels of "
                          "nesting. Move the file away.") from None
     return tree
+
+
+def _is_surely_writable(tree: Tree) -> bool:
+    """True where all raw JSON that a tree keeps could stand at its deepest node; told faster than by writing the whole file."""
+    nodes = tree.root.walk()
+    kept: Any = [[tree.functions], tree.forward_args, tree.extra, [node.extra for node in nodes if node.extra]]
+    for _ in range(2 * max([node.depth for node in nodes])):  # an object and the list of its children are two levels
+        kept = [kept]
+    try:
+        return bool(orjson.dumps(kept))
+    except orjson.JSONEncodeError:
+        return False
 
 
 def tree_to_json(tree: Tree) -> Json:
@@ -104,8 +129,9 @@ def tree_to_json(tree: Tree) -> Json:
 def _object_json(tree: Tree, body: Json) -> Json:
     """tree_to_json around its largest part, which is given: the nodes of the search or of the chains."""
     raw = {"win": tree.win} | body
-    nodes = [node for edge in success_edges(tree) for node in edge.nodes]
-    answer = _answer_json(tree)
+    path = answer_edges(tree)
+    nodes = [node for edge in path for node in edge.nodes] if path and path[-1].code == Code.FINAL_ANSWER else []
+    answer = _answer_json(tree, path)
     raw |= {"forward_args": tree.forward_args, "compare_candidates": [_flat_json(tree, nodes)] if nodes else [],
             "answer_generation": answer}
     query_id, method = _id_and_method(tree.tree_id, _is_chains(tree.method))
@@ -132,10 +158,11 @@ def _tree_from_json(raw: Json, where: str, tree_id: str) -> Tree:
         finish_type=take(answer, "finish_type", str, inside, "give_answer"),
         system=take(raw, "system", str, where, _first_system(answer.get("train_messages"))),
         scenario=take(raw, "scenario", str, where, ""), forward_args=take(raw, "forward_args", dict, where, {}))
-    if not any(node.expand_num for node in tree.root.walk()):
+    nodes = tree.root.walk()
+    if not any(node.expand_num for node in nodes):
         number_states(tree.root, tree.query_count)
     # the nodes have been compared one by one: of a search they need not be written for the comparison
-    tree.extra = _left_over(raw, _object_json(tree, _chains_json(tree) if _is_chains(method) else {"tree": _search_sizes(tree)}))
+    tree.extra = _left_over(raw, _object_json(tree, _chains_json(tree) if _is_chains(method) else {"tree": _search_sizes(nodes)}))
     return tree
 
 
@@ -153,6 +180,9 @@ def _functions(answer: Json, where: str) -> list[FunctionSchema]:
     """The offered functions; StableToolBench's later {"type": "function", "function": {...}} is unwrapped."""
     functions = []
     for index, entry in enumerate(take(answer, "function", list, where)):
+        if type(entry) is dict and type(entry.get("name")) is str and "function" not in entry:  # nearly always
+            functions.append(entry)
+            continue
         place = f"{where}function[{index}]"
         wrapped = check(entry, dict, place).get("function")
         schema = wrapped if isinstance(wrapped, dict) else entry
@@ -181,12 +211,11 @@ def _left_over(raw: Json, written: Json) -> Json:
 
 
 def _search_json(tree: Tree) -> Json:
-    return _search_sizes(tree) | {"tree": tree_of_nodes_to_json(tree.root)} | tree.extra.get("tree", {})
+    return _search_sizes(tree.root.walk()) | {"tree": tree_of_nodes_to_json(tree.root)} | tree.extra.get("tree", {})
 
 
-def _search_sizes(tree: Tree) -> Json:
-    depths = [node.depth for node in tree.root.walk()]
-    return {"size": len(depths), "max_length": 1 + max(depths)}
+def _search_sizes(nodes: list[Node]) -> Json:
+    return {"size": len(nodes), "max_length": 1 + max([node.depth for node in nodes])}
 
 
 def _chains_json(tree: Tree) -> Json:
@@ -208,8 +237,8 @@ def _flat_json(tree: Tree, nodes: list[Node]) -> list[Json]:
     return flat
 
 
-def _answer_json(tree: Tree) -> Json:
-    samples = train_messages(tree)
+def _answer_json(tree: Tree, path: StepPath) -> Json:
+    samples = train_messages(tree, path)
     raw = {"valid_data": bool(samples), "query_count": tree.query_count, "total_tokens": 0, "final_answer": tree.final_answer,
            "finish_type": tree.finish_type, "function": tree.functions, "chain": [], "query": tree.query}
     if samples or _is_chains(tree.method):
