@@ -1,7 +1,7 @@
 # make run     the whole lab: environment, then every stage of params/lab (some twenty minutes on 2 cores)
 # make smoke   the same, tiny (about two minutes; its figures mean nothing)
 # make test    the tests, with every notebook on params/smoke
-# make ui      the runs in MLflow, http://127.0.0.1:5000
+# make ui      the runs in MLflow, http://127.0.0.1:5000/#/experiments/1/runs
 # make lab     the notebooks in JupyterLab
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,6 +24,7 @@ test: $(STAMP)
 
 ui: $(STAMP)
 	$(BIN)/python -c "from lib.tracking import open_store; open_store()"
+	@echo "The runs: http://127.0.0.1:5000/#/experiments/1/runs (the start page shows traces of chats, of which there are none)"
 	$(BIN)/mlflow ui --backend-store-uri "$(STORE)" --host 127.0.0.1 --port 5000
 
 lab: $(STAMP)

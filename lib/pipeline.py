@@ -123,7 +123,7 @@ def run_stages(stages: list[Stage], *, profile: str, sources: Mapping[str, str],
     tags = tags or {}
     done = dict(sources)
     seed = str(stages[0].values.get("seed", 0))
-    parent = tracking.create_run(f"{profile} pipeline", {**tags, "stage": tracking.PIPELINE, "profile": profile, "seed": seed})
+    parent = tracking.create_run(f"{profile}, seed {seed}", {**tags, "stage": tracking.PIPELINE, "profile": profile, "seed": seed})
     try:
         for stage in stages:
             ready = stage.with_source(next((done[name] for name in SOURCES.get(stage.name, ()) if name in done), ""))
