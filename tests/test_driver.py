@@ -13,7 +13,7 @@ import pytest
 from lib.policy.scripted import ScriptedPolicy
 from lib.search.cot import cot
 from lib.search.dfsdt import dfsdt
-from lib.search.driver import Failure, run_searches
+from lib.search.driver import Failure, drive, run_searches
 from lib.search.state import Code, Observation, State, Step
 
 FUNCTIONS = ({"name": "look"}, {"name": "Finish"})
@@ -210,12 +210,26 @@ class TokenByToken:
     def __init__(self) -> None:
         self.open: list[SimpleNamespace] = []
         self.rows: list[int] = []    # under way at each call
+        self.withdrawn: list[str] = []
 
     def submit(self, states, n, *, seeds):
-        if states[0].query == "refused":
+        return self.begin(states[0].query, len(states[0].query), [[Step(states[0].query)]])
+
+    def submit_labels(self, states, labels):
+        return self.begin(states[0].query, 1, [[0.5, 0.25]])
+
+    def submit_logps(self, states, steps):
+        return self.begin(states[0].query, 1, [-float(len(steps[0].thought))])
+
+    def begin(self, query, num_tokens, reply):
+        if query == "refused":
             raise ValueError("no such prompt")
-        self.open.append(ticket := SimpleNamespace(steps=None, left=len(states[0].query), query=states[0].query))
+        self.open.append(ticket := SimpleNamespace(reply=None, left=num_tokens, query=query, later=reply))
         return ticket
+
+    def withdraw(self, ticket):
+        self.open = [other for other in self.open if other is not ticket]
+        self.withdrawn.append(ticket.query)
 
     def advance(self):
         self.rows.append(len(self.open))
@@ -224,8 +238,8 @@ class TokenByToken:
                 self.open.clear()
                 raise RuntimeError("the model broke")
             ticket.left -= 1
-            ticket.steps = [[Step(ticket.query)]] if not ticket.left else None
-        self.open = [ticket for ticket in self.open if ticket.steps is None]
+            ticket.reply = ticket.later if not ticket.left else None
+        self.open = [ticket for ticket in self.open if ticket.reply is None]
         return self.rows[-1]
 
 
@@ -248,3 +262,84 @@ def test_a_request_that_is_refused_and_a_model_that_breaks_end_the_searches_that
     run = run_searches([asking("a", "refused"), asking("broken"), asking("bb", "c")], policy, concurrency=3, max_failures=2)
     assert [str(failure.error) for failure in run.failures] == ["no such prompt", "the model broke"]
     assert run.results == [["bb", "c"]]
+
+
+def test_labels_and_given_steps_are_asked_for_beside_steps_that_are_written():
+    async def weigh(policy):
+        return await policy.label_probs([State("which?", ())], ("A", "B")), await policy.logps([State("q", ())], [Step("four")])
+
+    policy = TokenByToken()
+    run = run_searches([asking("longer"), weigh], policy, concurrency=2)
+    assert run.results == [["longer"], ([[0.5, 0.25]], [-4.0])]
+    assert policy.rows == [2, 2, 1, 1, 1, 1]
+
+
+def test_a_label_request_that_is_refused_fails_alone():
+    async def weigh(policy, query):
+        return await policy.label_probs([State(query, ())], ("A", "B"))
+
+    run = run_searches([partial(weigh, query=query) for query in ("a", "refused", "b")], TokenByToken(), concurrency=3, max_failures=1)
+    assert [(failure.index, str(failure.error)) for failure in run.failures] == [(1, "no such prompt")]
+    assert run.results == [[[0.5, 0.25]]] * 2
+
+
+def test_a_policy_without_tokens_is_asked_for_log_probabilities_in_one_batch():
+    class Scores:
+        sizes = []
+
+        async def logps(self, states, steps):
+            self.sizes.append(len(states))
+            return [-float(len(step.thought)) for step in steps]
+
+    async def score(policy, thought):
+        return await policy.logps([State("q", ())], [Step(thought)])
+
+    run = run_searches([partial(score, thought=thought) for thought in ("a", "bb", "ccc")], Scores(), concurrency=3)
+    assert run.results == [[-1.0], [-2.0], [-3.0]] and Scores.sizes == [3]
+
+
+# --- what nobody waits for any more ---
+
+def test_what_a_search_gave_up_waiting_for_is_withdrawn():
+    async def impatient(policy):
+        task = asyncio.ensure_future(policy.sample([State("never to be ended", ())], 1, seeds=[0]))
+        await asking("a")(policy)
+        task.cancel()
+        return await asking("b", "c")(policy)
+
+    policy = TokenByToken()
+    run = run_searches([impatient], policy, concurrency=1)
+    assert run.results == [["b", "c"]]
+    assert policy.withdrawn == ["never to be ended"] and policy.rows == [2, 1, 1]
+
+
+def test_a_search_whose_tool_raises_leaves_nothing_behind_in_the_policy():
+    async def tool():
+        await asyncio.sleep(0)
+        raise OSError("no such host")
+
+    async def side_by_side(policy):
+        await asyncio.gather(policy.sample([State("never to be ended", ())], 1, seeds=[0]), tool())
+
+    policy = TokenByToken()
+    run = run_searches([side_by_side, asking("longer")], policy, concurrency=2, max_failures=1)
+    assert str(run.failures[0].error) == "no such host" and run.results == [["longer"]]
+    assert "never to be ended" not in [ticket.query for ticket in policy.open]
+    assert len(policy.rows) == len("longer")
+
+
+def test_a_run_that_ends_for_its_failures_leaves_nothing_behind_in_the_policy():
+    policy = TokenByToken()
+    with pytest.raises(RuntimeError, match="1 of 1 searches raised"):
+        run_searches([asking("never to be ended"), asking("a", "refused")], policy, concurrency=2)
+    assert policy.open == [] and policy.withdrawn == ["never to be ended"]
+
+
+def test_an_aborted_run_leaves_nothing_behind_in_the_policy():
+    async def aborted(policy):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(drive([asking("x" * 10**7)], policy, 1, 0, None), 0.05)
+
+    policy = TokenByToken()
+    asyncio.run(aborted(policy))
+    assert policy.open == [] and len(policy.withdrawn) == 1

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, Gemma2Config, GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config
 
 from lib.chat import Chat
-from lib.policy.decoding import pick_tokens
+from lib.policy.decoding import Reading, of_like_length, pick_tokens
 from lib.policy.local import LocalPolicy
 from lib.search.state import Observation, State, Step
 from lib.train.pretrain import new_model
@@ -240,6 +240,14 @@ def test_the_ends_of_the_unit_interval_pick_possible_tokens():
     assert tokens.tolist() == [1, 2]
 
 
+def test_what_is_left_to_read_is_read_with_its_like_and_never_too_much_at_once():
+    rows = [Reading(np.arange(length), 0, np.array([0]), np.array([0])) for length in (10, 40, 44, 50, 400, 500, 9_000, 9_000, 20_000)]
+    starts = {id(row): 5 if len(row.ids) < 45 else 0 for row in rows}
+    # 5 counts as 32, and 50 is more than 1.4 times that; 2 x 9,000 is more than MOST_READ
+    assert [[len(row.ids) for row in group] for group in of_like_length(rows, starts)] == [
+        [10, 40, 44], [50], [400, 500], [9_000], [9_000], [20_000]]
+
+
 # --- rows that join and leave while others are written ---
 
 def finished(policy, tickets):
@@ -295,6 +303,132 @@ def test_after_an_error_the_policy_has_forgotten_what_was_asked_and_goes_on(mode
 
 def fails(*arguments):
     raise RuntimeError("out of memory")
+
+
+def kinds_of_request(policy, index, n):
+    """A request of one of three kinds about a ragged state, and its reply where the policy has nothing else to do."""
+    state, quiet = RAGGED[index % len(RAGGED)], LocalPolicy(policy.model, policy.chat, temperature=1.0, max_new_tokens=16)
+    match index % 3:
+        case 0:
+            return policy.submit([state], n, seeds=[index]), ids_of(sample(quiet, [state], n, seeds=[index]))
+        case 1:
+            return policy.submit_labels([state], ["a", "b"]), asyncio.run(quiet.label_probs([state], ["a", "b"]))[0]
+        case _:
+            step = Step("Look.", "capital", '{"country":"Peru"}')
+            return policy.submit_logps([state], [step]), [plain_logp(policy.model, policy.chat.state_ids(state), policy.chat.step_ids(step))]
+
+
+def is_reply(ticket, index, expected):
+    """True where it is the one expected: the same tokens, or the same numbers to 1e-4."""
+    if index % 3 == 0:
+        return ids_of(ticket.reply) == expected
+    return ticket.reply[0] == pytest.approx(expected if index % 3 == 1 else expected[0], rel=1e-4, abs=1e-4)
+
+
+@given(arrivals=st.lists(st.integers(0, 24), min_size=2, max_size=8), withdrawn=st.sets(st.integers(0, 7)), moment_later=st.integers(0, 12),
+       most_rows=st.integers(1, 7), most_tokens=st.integers(1, 2_000), shelf_tokens=st.integers(1, 1_000), n=st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+def test_replies_are_those_of_a_quiet_policy_under_joins_leaves_withdrawals_and_evictions(
+        model, chat, arrivals, withdrawn, moment_later, most_rows, most_tokens, shelf_tokens, n):
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16, most_rows=most_rows, most_tokens=most_tokens,
+                         shelf_tokens=shelf_tokens)
+    tickets = {}
+    for moment in range(max(arrivals) + moment_later + 1):
+        for index, arrival in enumerate(arrivals):
+            if arrival == moment:
+                tickets[index] = kinds_of_request(policy, index, n)
+            if arrival + moment_later == moment and index in withdrawn:
+                policy.withdraw(tickets[index][0])
+        policy.advance()
+    kept = {index: found for index, found in tickets.items() if index not in withdrawn}
+    while any(ticket.reply is None for ticket, _ in kept.values()):
+        policy.advance()
+    assert all(is_reply(ticket, index, expected) for index, (ticket, expected) in kept.items())
+    assert policy.advance() == 0 and not policy._tickets        # nothing is left of those that were withdrawn
+
+
+def test_a_withdrawn_ticket_leaves_the_batch_at_once_and_what_waited_with_it_never_begins(model, chat):
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=40, most_rows=6)
+    unwanted = [policy.submit([RAGGED[1]] * 4, 1, seeds=range(4)), policy.submit(RAGGED[2:3], 1, seeds=[9])]
+    kept = policy.submit(RAGGED[:1], 1, seeds=[0])
+    waiting = policy.submit([RAGGED[1]] * 5, 1, seeds=range(5))
+    assert policy.advance() == 6
+    for ticket in (*unwanted, waiting):
+        policy.withdraw(ticket)
+        policy.withdraw(ticket)         # twice is once
+    assert policy.advance() == 1
+    assert finished(policy, [kept]) == [ids_of(sample(LocalPolicy(model, chat, temperature=1.0, max_new_tokens=40), RAGGED[:1]))]
+    assert [ticket.steps for ticket in (*unwanted, waiting)] == [None] * 3 and policy.advance() == 0
+
+
+# --- memory ---
+
+def test_rows_times_the_longest_stay_within_the_budget_and_a_longer_row_runs_alone(model, chat):
+    long, short = State("word " * 150, ()), RAGGED[0]
+    need = {state: len(chat.state_ids(state)) + 16 for state in (long, short)}
+    assert need[short] <= 64 and need[long] > 128
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16, most_tokens=128)       # two short rows
+    ticket = policy.submit([short, long, short, short, long], 2, seeds=range(5))
+    shapes = set()
+    while ticket.steps is None:
+        policy.advance()
+        shapes.add(policy._decoder._cache.shape)
+        assert len(policy._decoder.rows) <= (1 if any(row.state is long for row in policy._decoder.rows) else 2)
+    assert shapes == {(2, 64), (1, -(-need[long] // 64) * 64)}
+    free = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16)
+    assert ids_of(ticket.steps) == ids_of(sample(free, [short, long, short, short, long], 2, seeds=range(5)))
+
+
+def test_a_long_row_gives_its_length_back_where_the_room_is_needed(model, chat):
+    policy = LocalPolicy(model, chat, max_new_tokens=8, most_tokens=640)
+    sample(policy, [State("word " * 150, ())])
+    assert policy._decoder._cache.shape[0] == 1 and policy._decoder._cache.shape[1] > 192
+    sample(policy, [RAGGED[0]] * 10, seeds=range(10))
+    assert policy._decoder._cache.shape == (10, 64)
+
+
+# --- labels and given steps in the same batches ---
+
+def counting(policy, monkeypatch):
+    """Rows of each forward pass of the policy from now on."""
+    sizes, forward = [], policy._decoder._forward
+
+    def counted(ids, places, positions):
+        sizes.append(len(ids))
+        return forward(ids, places, positions)
+
+    monkeypatch.setattr(policy._decoder, "_forward", counted)
+    return sizes
+
+
+def test_prompts_labels_and_given_steps_of_like_length_are_read_in_one_forward_pass(model, chat, monkeypatch):
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16)
+    sizes = counting(policy, monkeypatch)
+    tickets = [policy.submit([RAGGED[1]], 3, seeds=[0]), policy.submit_logps([RAGGED[1]] * 2, [Step("Hm."), Step("Look.")])]
+    tickets += [policy.submit_labels([RAGGED[1]], ["a", "b"]) for _ in range(3)]
+    assert policy.advance() == 3 + 2 + 3 and sizes == [1 + 2 + 3]      # the three steps share their prompt
+    assert [ticket.reply is None for ticket in tickets] == [True, False, False, False, False]
+
+
+def test_labels_that_come_one_after_the_other_do_not_keep_steps_from_being_written(model, chat):
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16)
+    steps = policy.submit(RAGGED[:2], 1, seeds=range(2))
+    num_advanced = 0
+    while steps.reply is None:
+        policy.submit_labels([RAGGED[0]], ["a", "b"])
+        policy.advance()
+        num_advanced += 1
+    assert num_advanced <= 2 * 16
+
+
+def test_a_prompt_that_is_too_long_for_a_label_or_a_step_fails_alone(model, chat):
+    policy = LocalPolicy(model, chat, max_new_tokens=8, max_context=120)
+    good = policy.submit_labels([RAGGED[0]], ["a", "b"])
+    with pytest.raises(ValueError, match=r"a prompt has \d+ tokens, more than max_context=120; raise it, or cut it"):
+        policy.submit_labels([RAGGED[0], State("words " * 200, ())], ["a", "b"])
+    with pytest.raises(ValueError, match="more than max_context=120"):
+        policy.submit_logps([RAGGED[0]], [Step("words " * 200)])
+    assert policy.advance() == 1 and good.reply is not None and policy.advance() == 0
 
 
 def test_labels_can_be_weighed_while_steps_are_written(model, chat):

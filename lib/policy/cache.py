@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import Cache
 
 KeysValues = Tensor  # [layers, 2, heads, tokens, head_dim]
+BLOCK = 64           # tokens
 
 
 class Shelf:
@@ -27,13 +28,13 @@ class Shelf:
         self.num_tokens = 0
         self._held: OrderedDict[int, tuple[np.ndarray, KeysValues]] = OrderedDict()
 
-    def longest_prefix(self, key: int, ids: np.ndarray) -> KeysValues | None:
-        """Keys and values of the longest common beginning with what is kept under `key`, short of the last token."""
+    def longest_prefix(self, key: int, ids: np.ndarray, limit: int) -> KeysValues | None:
+        """Keys and values of the longest common beginning with what is kept under `key`, at most `limit` tokens."""
         if key not in self._held:
             return None
         kept, keys_values = self._held[key]
         self._held.move_to_end(key)
-        limit = min(len(kept), len(ids) - 1)
+        limit = min(len(kept), limit)
         differs = np.flatnonzero(kept[:limit] != ids[:limit])
         length = int(differs[0]) if len(differs) else limit
         return keys_values[:, :, :, :length] if length else None
@@ -54,30 +55,53 @@ class Shelf:
 
 
 class WorkCache(Cache):
-    """Keys and values of a batch of rows that stand at different lengths, written in place; it grows, and never shrinks."""
+    """Keys and values of a batch of rows that stand at different lengths, written in place.
 
-    def __init__(self, config: Any, *, dtype: torch.dtype, device: torch.device) -> None:
+    All rows have room for as many tokens as the longest. It keeps the places of rows that left; where places times tokens would come to
+    more than `max_tokens`, it takes just the shape that is asked for, so that one long row does not leave its length behind.
+    """
+
+    def __init__(self, config: Any, *, dtype: torch.dtype, device: torch.device, max_tokens: int) -> None:
         super().__init__(layers=[])
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        shape = (config.num_hidden_layers, 2, 0, config.num_key_value_heads, 0, head_dim)
+        empty = torch.zeros((2, 0, config.num_key_value_heads, 0, head_dim), dtype=dtype, device=device)
         self.window = attention_window(config)
-        self.buffer = torch.zeros(shape, dtype=dtype, device=device)   # [layers, 2, rows, heads, tokens, head_dim]
+        self.max_tokens = max_tokens
         self.rows = slice(0, 0)              # rows of the forward pass under way
         self.positions = torch.empty(0)      # [rows, tokens] where its tokens stand
         self.visible = 0                     # keys beyond this are not looked at
+        self._held = [empty] * config.num_hidden_layers   # [2, rows, heads, tokens, head_dim] each
 
-    def reserve(self, num_rows: int, num_tokens: int) -> None:
-        """Room for so many rows of so many tokens; what is there stays."""
-        old = self.buffer.shape
-        rows, tokens = max(num_rows, old[2]), max(-(-num_tokens // 64) * 64, old[4])
-        if (rows, tokens) != (old[2], old[4]):
-            held = self.buffer
-            self.buffer = torch.zeros((*old[:2], rows, old[3], tokens, old[5]), dtype=held.dtype, device=held.device)
-            self.buffer[:, :, : old[2], :, : old[4]] = held
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, and tokens that each has room for."""
+        return self._held[0].size(1), self._held[0].size(3)
+
+    def reserve(self, num_rows: int, num_tokens: int, *, num_kept: int) -> None:
+        """Room for so many rows of so many tokens; what stands in the first `num_kept` rows stays."""
+        rows, tokens = (max(pair) for pair in zip((num_rows, padded(num_tokens)), self.shape, strict=True))
+        if rows * tokens > self.max_tokens:
+            rows, tokens = num_rows, padded(num_tokens)
+        if (rows, tokens) == self.shape:
+            return
+        length = min(tokens, self.shape[1])
+        for index, old in enumerate(self._held):      # layer by layer: old and new never stand side by side as a whole
+            self._held[index] = old.new_zeros((2, rows, old.size(2), tokens, old.size(4)))
+            self._held[index][:, :num_kept, :, :length] = old[:, :num_kept, :, :length]
 
     def copy_row(self, source: int, target: int, num_tokens: int) -> None:
         """Write the first tokens of a row over those of another."""
-        self.buffer[:, :, target, :, :num_tokens] = self.buffer[:, :, source, :, :num_tokens]
+        for layer in self._held:
+            layer[:, target, :, :num_tokens] = layer[:, source, :, :num_tokens]
+
+    def write_row(self, row: int, keys_values: KeysValues) -> None:
+        """Put a conversation at the beginning of a row."""
+        for layer, part in zip(self._held, keys_values, strict=True):
+            layer[:, row, :, : part.size(2)] = part
+
+    def read_row(self, row: int, num_tokens: int) -> KeysValues:
+        """A copy of a row's first tokens."""
+        return torch.stack([layer[:, row, :, :num_tokens] for layer in self._held])
 
     def begin(self, rows: slice, positions: Tensor) -> Tensor:
         """Set the next forward pass; returns its mask [rows, 1, tokens, keys], True where a query may look."""
@@ -91,7 +115,7 @@ class WorkCache(Cache):
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Write [rows, heads, tokens, head_dim] in place and return all that is visible."""
-        layer = self.buffer[layer_idx, :, self.rows]                       # [2, rows, heads, tokens, head_dim], a view
+        layer = self._held[layer_idx][:, self.rows]                        # [2, rows, heads, tokens, head_dim], a view
         index = torch.arange(layer.size(1), device=layer.device)[:, None]
         layer[0][index, :, self.positions] = key_states.transpose(1, 2)
         layer[1][index, :, self.positions] = value_states.transpose(1, 2)
@@ -99,6 +123,11 @@ class WorkCache(Cache):
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self.visible
+
+
+def padded(num_tokens: int) -> int:
+    """Tokens that are reserved for so many: whole blocks, so that a cache does not grow by a few at a time."""
+    return -(-num_tokens // BLOCK) * BLOCK
 
 
 def attention_window(config: Any) -> int | None:

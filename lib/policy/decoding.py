@@ -1,12 +1,13 @@
 """Continuous batching: rows join the batch and leave it at any token, so that none waits for the longest.
 
-The rows under way stand in the first places of one cache; prompts are read into the places behind them. `generate` reads every
-prompt anew, copies its cache at every token, and keeps ended rows to the last.
+The rows under way stand in the first places of one cache; what joins is read into the places behind them, and what is only read (labels
+to be weighed, steps that are given) rides along and leaves at once. `generate` reads every prompt anew, copies its cache at every token,
+and keeps ended rows to the last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,10 @@ import torch
 from torch import Tensor
 
 from lib.policy.cache import Shelf, WorkCache
+
+
+MOST_READ = 16_384   # tokens in one forward pass over prompts, padding included: more of them are not faster, and take memory
+MOST_SCORED = 512    # places that are scored at once: each takes the length of the vocabulary
 
 
 @dataclass(eq=False)
@@ -27,6 +32,40 @@ class Row:
     new_ids: list[int] = field(default_factory=list)
     logp: float = 0.0         # of the new tokens, nats, temperature 1
 
+    @property
+    def length(self) -> int:
+        """Tokens it needs room for."""
+        return len(self.ids) + len(self.uniforms)
+
+    @property
+    def num_held(self) -> int:
+        """Tokens whose keys and values are held: all but the last one written."""
+        return len(self.ids) + max(0, len(self.new_ids) - 1)
+
+    @property
+    def places(self) -> np.ndarray:
+        """Index into `ids` of what the first new token comes after."""
+        return np.array([len(self.ids) - 1])
+
+
+@dataclass(eq=False)
+class Reading:
+    """Log-probabilities asked for of tokens that are given; nothing is written."""
+
+    ids: np.ndarray           # what is read
+    key: int                  # place on the shelf, which it takes from and leaves nothing on
+    places: np.ndarray        # [asked] index into `ids` of the token before each asked one; ascending
+    tokens: np.ndarray        # [asked] what may come next there
+    logps: list[float] = field(default_factory=list)   # [asked] the reply, nats, temperature 1
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
+    @property
+    def num_held(self) -> int:
+        return len(self.ids)
+
 
 class Decoder:
     """A model's rows under way.
@@ -35,83 +74,102 @@ class Decoder:
         temperature: 0 takes the likeliest token.
         end: token that ends a row for want of room.
         has_ended: whether a row's last token was its last.
+        most_tokens: room in the cache, rows times the longest one's length; only what is asked for at once makes it larger.
     """
 
-    def __init__(self, model: Any, shelf: Shelf, *, temperature: float, end: int, has_ended: Callable[[Row], bool]) -> None:
+    def __init__(self, model: Any, shelf: Shelf, *, temperature: float, end: int, has_ended: Callable[[Row], bool],
+                 most_tokens: int) -> None:
         self.model, self.shelf, self.temperature, self.end, self.has_ended = model, shelf, temperature, end, has_ended
-        self.rows: list[Row] = []    # under way; the row at i stands at place i of the cache
+        self.rows: list[Row | Reading] = []    # under way, readings only within `join`; the row at i stands at place i of the cache
         self.num_prompt_tokens = self.num_reused_tokens = self.num_new_tokens = 0
         check_scores(model.config)
-        self._cache = WorkCache(model.config, dtype=model.dtype, device=model.device)
+        self._cache = WorkCache(model.config, dtype=model.dtype, device=model.device, max_tokens=most_tokens)
 
     @torch.inference_mode()
-    def join(self, groups: Sequence[Sequence[Row]]) -> list[Row]:
-        """Read the prompts and sample every row's first token; rows of a group share a prompt, which is read once.
+    def join(self, groups: Sequence[Sequence[Row]], readings: Sequence[Reading] = ()) -> list[Row]:
+        """Read all prompts, sample every row's first token, and answer the readings; rows of a group share a prompt, which is read once.
 
         Returns:
             The rows that ended with it.
         """
-        followers = {id(first): others for first, *others in groups}
-        firsts = [group[0] for group in groups]
-        self._cache.reserve(len(self.rows) + sum(map(len, groups)), 0)
-        scores = self.read(firsts, room=max(len(first.uniforms) for first in firsts))
-        sources = [place for place, first in enumerate(firsts) for _ in followers[id(first)]]
-        others = [row for first in firsts for row in followers[id(first)]]
-        base, behind = len(self.rows), len(self.rows) + len(firsts)
-        for index, (source, row) in enumerate(zip(sources, others, strict=True)):
-            self._cache.copy_row(base + source, behind + index, len(row.ids))
-        self.rows += [*firsts, *others]
-        return self._sample(self.rows[base:], scores[[*range(len(firsts)), *sources]])
+        newcomers = [row for group in groups for row in group]
+        everything = [*self.rows, *newcomers, *readings]
+        self._cache.reserve(len(everything), max(row.length for row in everything), num_kept=len(self.rows))
+        hidden = self._read([group[0] for group in groups], readings)
+        for first, *followers in groups:
+            place = next(place for place, row in enumerate(self.rows) if row is first)
+            for row in followers:
+                self._cache.copy_row(place, len(self.rows), len(row.ids))
+                self.rows.append(row)
+        self.drop(readings)
+        self._answer(readings, hidden)
+        if not groups:
+            return []
+        scores = self._scores(torch.cat([hidden[id(first)] for first, *_ in groups]))
+        return self._sample(newcomers, scores[[index for index, group in enumerate(groups) for _ in group]])
 
     @torch.inference_mode()
     def step(self) -> list[Row]:
         """One more token for every row under way; the rows that ended with it."""
         last = torch.tensor([[row.new_ids[-1]] for row in self.rows])
-        lengths = torch.tensor([[len(row.ids) + len(row.new_ids) - 1] for row in self.rows])
+        lengths = torch.tensor([[row.num_held] for row in self.rows])
         hidden = self._forward(last, slice(0, len(self.rows)), lengths)
         return self._sample(self.rows, self._scores(hidden[:, 0]))
 
     @torch.inference_mode()
-    def read(self, rows: list[Row], *, room: int) -> Tensor:
-        """Scores [rows, V] after each prompt, read into the places behind the rows under way with `room` for more tokens; sorts
-        `rows` by what was left to read."""
-        found = {id(row): self.shelf.longest_prefix(row.key, row.ids) for row in rows}
-        starts = {key: 0 if prefix is None else prefix.size(3) for key, prefix in found.items()}
-        rows.sort(key=lambda row: len(row.ids) - starts[id(row)])
-        base = len(self.rows)
-        self._cache.reserve(base + len(rows), max(len(row.ids) for row in rows) + room)
-        for index, row in enumerate(rows):
-            if starts[id(row)]:
-                self._cache.buffer[:, :, base + index, :, : starts[id(row)]] = found[id(row)]
-        self.num_prompt_tokens += sum(len(row.ids) for row in rows)
-        self.num_reused_tokens += sum(starts.values())
-        return self._read_groups(rows, [starts[id(row)] for row in rows])
+    def drop(self, rows: Sequence[Row | Reading]) -> None:
+        """Take rows out of the batch; the last rows take their places."""
+        gone = {id(row) for row in rows}
+        for place in [place for place, row in enumerate(self.rows) if id(row) in gone][::-1]:
+            moved, last = self.rows.pop(), len(self.rows)
+            if place < last:
+                self._cache.copy_row(last, place, moved.num_held)
+                self.rows[place] = moved
 
     def clear(self) -> None:
         """Forget the rows under way; after an error, say."""
         self.rows.clear()
 
-    def _read_groups(self, rows: list[Row], starts: list[int]) -> Tensor:
-        """Scores after each prompt; rows of like length are read together."""
-        left = [len(row.ids) - start for row, start in zip(rows, starts, strict=True)]
-        scores, first = [], 0
-        while first < len(rows):
-            last = first + 1
-            while last < len(rows) and left[last] <= 1.4 * max(32, left[first]):
-                last += 1
-            scores.append(self._read_group(rows[first:last], starts[first:last], len(self.rows) + first))
-            first = last
-        return torch.cat(scores)
+    def _read(self, firsts: Sequence[Row], readings: Sequence[Reading]) -> dict[int, Tensor]:
+        """id -> hidden states [places asked for, H] of what is read into the places behind the rows under way, which it joins."""
+        found = {id(row): self.shelf.longest_prefix(row.key, row.ids, int(row.places[0])) for row in (*firsts, *readings)}
+        starts = {key: 0 if prefix is None else prefix.size(3) for key, prefix in found.items()}
+        rows = sorted((*firsts, *readings), key=lambda row: len(row.ids) - starts[id(row)])
+        self.num_prompt_tokens += sum(len(row.ids) for row in rows)
+        self.num_reused_tokens += sum(starts.values())
+        hidden: dict[int, Tensor] = {}
+        for group in of_like_length(rows, starts):
+            for place, row in enumerate(group, start=len(self.rows)):
+                if starts[id(row)]:
+                    self._cache.write_row(place, found[id(row)])
+            hidden |= self._read_group(group, [starts[id(row)] for row in group])
+            self.rows += group
+        return hidden
 
-    def _read_group(self, rows: list[Row], begun: list[int], place: int) -> Tensor:
+    def _read_group(self, rows: Sequence[Row | Reading], begun: list[int]) -> dict[int, Tensor]:
         starts = torch.tensor(begun)
         lengths = torch.tensor([len(row.ids) for row in rows]) - starts
         # Behind its end a row repeats its last token at the last token's place: what is written there again is the same.
         offsets = torch.minimum(torch.arange(int(lengths.max()))[None], lengths[:, None] - 1)
         positions = starts[:, None] + offsets
         ids = torch.stack([torch.from_numpy(row.ids)[where] for row, where in zip(rows, positions, strict=True)])
-        hidden = self._forward(ids, slice(place, place + len(rows)), positions)
-        return self._scores(hidden[torch.arange(len(rows)), lengths.to(hidden.device) - 1])
+        hidden = self._forward(ids, slice(len(self.rows), len(self.rows) + len(rows)), positions)
+        places = torch.from_numpy(np.concatenate([row.places - start for row, start in zip(rows, begun, strict=True)]))
+        sizes = torch.tensor([len(row.places) for row in rows])
+        asked = hidden[torch.arange(len(rows)).repeat_interleave(sizes).to(hidden.device), places.to(hidden.device)]
+        return dict(zip(map(id, rows), asked.split(sizes.tolist()), strict=True))
+
+    def _answer(self, readings: Sequence[Reading], hidden: dict[int, Tensor]) -> None:
+        """Write the log-probabilities that the readings ask for."""
+        if not readings:
+            return
+        states = torch.cat([hidden[id(row)] for row in readings])                                     # [asked by all, H]
+        tokens = torch.as_tensor(np.concatenate([row.tokens for row in readings]), device=states.device)
+        logps = [self._scores(part).log_softmax(-1).gather(1, asked[:, None])[:, 0]
+                 for part, asked in zip(states.split(MOST_SCORED), tokens.split(MOST_SCORED), strict=True)]
+        parts = torch.cat(logps).cpu().split([len(row.tokens) for row in readings])
+        for row, part in zip(readings, parts, strict=True):
+            row.logps = part.tolist()
 
     def _forward(self, ids: Tensor, places: slice, positions: Tensor) -> Tensor:
         device = self.model.device
@@ -137,21 +195,27 @@ class Decoder:
             row.logp += logp
         self.num_new_tokens += len(rows)
         ended = [row for row in rows if self.has_ended(row)]
-        self._leave(ended)
+        self._shelve(ended)
+        self.drop(ended)
         return ended
 
-    def _leave(self, ended: Sequence[Row]) -> None:
-        """Put ended rows on the shelf; the last rows take their places."""
+    def _shelve(self, ended: Sequence[Row]) -> None:
+        """Keep the conversations of ended rows for the states that go on from them."""
         gone = {id(row) for row in ended}
-        for place in [place for place, row in enumerate(self.rows) if id(row) in gone][::-1]:
-            row, last = self.rows[place], len(self.rows) - 1
-            ids = np.concatenate([row.ids, np.array(row.new_ids[:-1], dtype=row.ids.dtype)])
-            self.shelf.put(row.key, ids, self._cache.buffer[:, :, place, :, : len(ids)].clone())
-            if place < last:
-                moved = self.rows[last]
-                self._cache.copy_row(last, place, len(moved.ids) + len(moved.new_ids) - 1)
-                self.rows[place] = moved
-            self.rows.pop()
+        for place, row in enumerate(self.rows):
+            if id(row) in gone:
+                ids = np.concatenate([row.ids, np.array(row.new_ids[:-1], dtype=row.ids.dtype)])
+                self.shelf.put(row.key, ids, self._cache.read_row(place, len(ids)))
+
+
+def of_like_length(rows: Sequence[Row | Reading], starts: dict[int, int]) -> Iterator[list[Row | Reading]]:
+    """Runs of rows that are read together; they come in order of what is left to read."""
+    left = [len(row.ids) - starts[id(row)] for row in rows]
+    first = 0
+    for last in range(1, len(rows) + 1):
+        if last == len(rows) or left[last] > 1.4 * max(32, left[first]) or (last + 1 - first) * left[last] > MOST_READ:
+            yield list(rows[first:last])
+            first = last
 
 
 def check_scores(config: Any) -> None:

@@ -1,21 +1,23 @@
 """One policy for many searches: what they ask for goes to the model together.
 
-A search asks for steps, or for the weights of labels, and waits. A policy that writes token by token (`submit` and `advance`, as
-`lib.policy.local` does) takes in what is asked while it writes: nobody waits for the longest step. Any other gets batches: one is
-full when every running search waits; it is sent earlier when nothing has happened for a moment, which means that the others are
-held up by their tools.
+A search asks for steps, for the weights of labels, or for log-probabilities of steps, and waits. A policy that writes token by token
+(`submit` and `advance`, as `lib.policy.local` does) takes in what is asked while it writes: nobody waits for the longest step, and what a
+search that has ended still asked for is withdrawn. Any other gets batches: one is full when every running search waits; it is sent
+earlier when nothing has happened for a moment, which means that the others are held up by their tools.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from lib.search.state import Policy, State, Step
 
+Kind = tuple[str, Any]    # what is asked, and what a batch shares: ("sample", n), ("label_probs", labels), ("logps", None)
+Reply = asyncio.Future[list[Any]]
 PATIENCE_SECONDS = 0.005  # how long a batch waits for a search that neither asks nor ends; short beside a model's step
 
 
@@ -36,7 +38,7 @@ class BatchStats:
 class Ticket(Protocol):
     """What was asked for together."""
 
-    steps: list[list[Step]] | None   # n for each state; None until all are written
+    reply: list[Any] | None   # for each state; None until all is there
 
 
 @runtime_checkable
@@ -44,7 +46,10 @@ class WritesTokens(Protocol):
     """A policy that takes in more while it writes, as `lib.policy.local` does."""
 
     def submit(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> Ticket:
-        """Ask for n steps for each state; `advance` writes them."""
+        """Ask for n steps for each state; `advance` writes them. `submit_labels` and `submit_logps`, where it has them, ask likewise."""
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Forget what was asked for; at any time, also when it is there or has failed."""
 
     def advance(self) -> int:
         """A token more for every row under way; the number of rows. Raises what the model raises, for all that was asked."""
@@ -52,12 +57,12 @@ class WritesTokens(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """One call of `sample` or `label_probs` that waits for its reply."""
+    """One call of `sample`, `label_probs` or `logps` that waits for its reply."""
 
+    kind: Kind
     states: Sequence[State]
-    kind: int | tuple[str, ...]   # steps asked for at each state, or the labels to weigh
-    seeds: Sequence[int]
-    reply: asyncio.Future[list[Any]]
+    given: Sequence[Any]          # for each state its seed, or the step whose log-probability is asked for
+    reply: Reply
 
 
 class BatchedPolicy:
@@ -73,17 +78,22 @@ class BatchedPolicy:
         self._something_happened = asyncio.Event()
 
     async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
-        return await self._ask(states, n, seeds)
+        return await self.request(("sample", n), states, seeds)
 
     async def label_probs(self, states: Sequence[State], labels: Sequence[str]) -> list[list[float]]:
         """As the inner policy's, which must have it."""
-        return await self._ask(states, tuple(labels), [0] * len(states))
+        return await self.request(("label_probs", tuple(labels)), states, [None] * len(states))
 
-    async def _ask(self, states: Sequence[State], kind: int | tuple[str, ...], seeds: Sequence[int]) -> list[Any]:
+    async def logps(self, states: Sequence[State], steps: Sequence[Step]) -> list[float]:
+        """As the inner policy's, which must have it."""
+        return await self.request(("logps", None), states, steps)
+
+    def request(self, kind: Kind, states: Sequence[State], given: Sequence[Any]) -> Reply:
+        """What will hold the reply; who cancels it withdraws the request."""
         reply = asyncio.get_running_loop().create_future()
-        self._waiting.append(Request(states, kind, seeds, reply))
+        self._waiting.append(Request(kind, states, given, reply))
         self._something_happened.set()
-        return await reply
+        return reply
 
     def one_has_ended(self) -> None:
         """Do not wait for one of the searches any more."""
@@ -92,20 +102,34 @@ class BatchedPolicy:
 
     async def serve(self) -> None:
         """Answer requests, one batch after the other, until every search has ended."""
-        while self._num_running:
-            if self._under_way:
-                await asyncio.sleep(0)   # who was answered may ask again
-            else:
-                await self._gather()
-            requests, self._waiting = self._waiting, []
-            for kind in sorted({request.kind for request in requests}, key=str):
-                alike = [request for request in requests if request.kind == kind]
-                if self._writes_tokens and isinstance(kind, int):
-                    self._begin(alike)
+        try:
+            while self._num_running:
+                if self._under_way:
+                    await asyncio.sleep(0)   # who was answered may ask again
                 else:
-                    await self._answer(alike, kind)
-            if self._under_way:
-                self._advance()
+                    await self._gather()
+                await self._take_in()
+                self._withdraw(lambda request: request.reply.done())   # its search was cancelled
+                if self._under_way:
+                    self._advance()
+        finally:
+            self._withdraw(lambda request: True)
+
+    async def _take_in(self) -> None:
+        """Hand what waits to the inner policy."""
+        requests, self._waiting = [request for request in self._waiting if not request.reply.done()], []
+        if self._writes_tokens:
+            self._begin(requests)
+            return
+        for kind in sorted({request.kind for request in requests}, key=str):
+            await self._answer([request for request in requests if request.kind == kind], kind)
+
+    def _withdraw(self, is_unwanted: Callable[[Request], bool]) -> None:
+        """Nobody waits for these any more: the inner policy need not write them."""
+        for request, ticket in self._under_way:
+            if is_unwanted(request):
+                self._inner.withdraw(ticket)
+        self._under_way = [(request, ticket) for request, ticket in self._under_way if not is_unwanted(request)]
 
     async def _gather(self) -> None:
         """Return when every running search waits for the policy, or some do and the rest has been still for a moment."""
@@ -118,12 +142,21 @@ class BatchedPolicy:
                 return
 
     def _begin(self, requests: Sequence[Request]) -> None:
-        """Hand the requests to a policy that writes token by token."""
+        """Hand the requests to a policy that writes token by token; one that it refuses fails alone."""
         for request in requests:
             try:
-                self._under_way.append((request, self._inner.submit(request.states, request.kind, seeds=request.seeds)))
+                self._under_way.append((request, self._submit(request)))
             except Exception as error:  # noqa: BLE001 - it is raised again in the search that asked
                 _fail([request], error)
+
+    def _submit(self, request: Request) -> Ticket:
+        match request.kind:
+            case "sample", n:
+                return self._inner.submit(request.states, n, seeds=request.given)
+            case "label_probs", labels:
+                return self._inner.submit_labels(request.states, labels)
+            case _:
+                return self._inner.submit_logps(request.states, request.given)
 
     def _advance(self) -> None:
         """One token more; requests that are complete get their replies."""
@@ -138,15 +171,15 @@ class BatchedPolicy:
         self.stats.num_batches += num_rows > 0
         self.stats.num_states += num_rows
         for request, ticket in self._under_way:
-            if ticket.steps is not None and not request.reply.done():
-                request.reply.set_result(ticket.steps)
-        self._under_way = [(request, ticket) for request, ticket in self._under_way if ticket.steps is None]
+            if ticket.reply is not None:
+                request.reply.set_result(ticket.reply)
+        self._under_way = [(request, ticket) for request, ticket in self._under_way if ticket.reply is None]
 
-    async def _answer(self, requests: Sequence[Request], kind: int | tuple[str, ...]) -> None:
+    async def _answer(self, requests: Sequence[Request], kind: Kind) -> None:
         """Give each request its share of one batch; an error of the policy goes to every search that asked."""
         try:
-            rows = await self._counted([state for request in requests for state in request.states], kind,
-                                       [seed for request in requests for seed in request.seeds])
+            rows = await self._counted(kind, [state for request in requests for state in request.states],
+                                       [given for request in requests for given in request.given])
         except Exception as error:  # noqa: BLE001 - it is raised again in each search that asked
             _fail(requests, error)
             return
@@ -157,19 +190,54 @@ class BatchedPolicy:
                 request.reply.set_result(rows[first:last])
             first = last
 
-    async def _counted(self, states: list[State], kind: int | tuple[str, ...], seeds: list[int]) -> list[Any]:
-        """The inner policy's steps or weights, counted and checked."""
+    async def _counted(self, kind: Kind, states: list[State], given: list[Any]) -> list[Any]:
+        """The inner policy's reply, counted and checked."""
         began = time.perf_counter()
-        if isinstance(kind, int):
-            rows: list[Any] = await self._inner.sample(states, kind, seeds=seeds)
-        else:
-            rows = await self._inner.label_probs(states, kind)
+        match kind:
+            case "sample", n:
+                rows: list[Any] = await self._inner.sample(states, n, seeds=given)
+            case "label_probs", labels:
+                rows = await self._inner.label_probs(states, labels)
+            case _:
+                rows = await self._inner.logps(states, given)
         self.stats.policy_seconds += time.perf_counter() - began
         self.stats.num_batches += 1
         self.stats.num_states += len(states)
         if len(rows) != len(states):
             raise ValueError(f"The policy answered for {len(rows)} states, expected {len(states)}: a list for each.")
         return rows
+
+
+class OneSearch:
+    """The batched policy as one search sees it."""
+
+    def __init__(self, batched: BatchedPolicy) -> None:
+        self._batched = batched
+        self._replies: set[Reply] = set()   # that it waits for
+
+    async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
+        return await self._reply(("sample", n), states, seeds)
+
+    async def label_probs(self, states: Sequence[State], labels: Sequence[str]) -> list[list[float]]:
+        """As the inner policy's, which must have it."""
+        return await self._reply(("label_probs", tuple(labels)), states, [None] * len(states))
+
+    async def logps(self, states: Sequence[State], steps: Sequence[Step]) -> list[float]:
+        """As the inner policy's, which must have it."""
+        return await self._reply(("logps", None), states, steps)
+
+    def end(self) -> None:
+        """Withdraw what the search still asks for, as where one of several that it began side by side has raised."""
+        for reply in self._replies:
+            reply.cancel()
+
+    async def _reply(self, kind: Kind, states: Sequence[State], given: Sequence[Any]) -> list[Any]:
+        reply = self._batched.request(kind, states, given)
+        self._replies.add(reply)
+        try:
+            return await reply
+        finally:
+            self._replies.discard(reply)
 
 
 def _fail(requests: Sequence[Request], error: Exception) -> None:

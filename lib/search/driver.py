@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from lib.search.batching import BatchedPolicy, BatchStats
+from lib.search.batching import BatchedPolicy, BatchStats, OneSearch
 from lib.search.state import Policy
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ async def drive(searches: Iterable[Search[T]], policy: Policy, concurrency: int,
 
     async def work() -> None:
         for index, search in queue:
-            run.outcomes[index] = outcome = await attempt(index, search, batched)
+            run.outcomes[index] = outcome = await attempt(index, search, OneSearch(batched))
             if isinstance(outcome, Failure):
                 check_failures(run, max_failures)
             if progress:
@@ -86,12 +86,14 @@ async def drive(searches: Iterable[Search[T]], policy: Policy, concurrency: int,
     return run
 
 
-async def attempt(index: int, search: Search[T], policy: Policy) -> T | Failure:
-    """The search's result, or its failure."""
+async def attempt(index: int, search: Search[T], policy: OneSearch) -> T | Failure:
+    """The search's result, or its failure; the policy writes nothing for it any more."""
     try:
         return await search(policy)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is recorded and counted
         return Failure(index, error)
+    finally:
+        policy.end()
 
 
 def check_failures(run: Run[T], max_failures: int) -> None:
