@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from lib.train.checkpoints import Curve, fingerprint, restore, save
 from lib.train.losses import LossName, preference_loss, preference_metrics
-from lib.train.precision import mixed_precision
+from lib.train.precision import HALF_MULTIPLE, mixed_precision
 from lib.train.rows import PairRow, SftRow, length_batches
 from lib.train.shared_prompt import pair_logps
 from lib.train.trunks import tree_batches
@@ -65,26 +65,26 @@ def train_sft(
 
     def loss(item: tuple[float, int, list[SftRow]]) -> tuple[Tensor, Record]:
         stage, tokens, batch = item
-        with mixed_precision(wanted=half):
-            scores, targets = learnt_scores(model, batch)
-        value = F.cross_entropy(scores, targets)
+        value = F.cross_entropy(*learnt_scores(model, batch, half=half))
         return value, {"loss": value.item(), "tokens": float(tokens), "stage": stage}
 
     return _train(model, items, loss, schedule, checkpoint=checkpoint, label="SFT", measures=measures)
 
 
-def learnt_scores(model: Any, rows: Sequence[SftRow]) -> tuple[Tensor, Tensor]:
-    """[N, V] scores and [N] tokens at the places that are learnt, row after row."""
-    length = max(len(row.ids) for row in rows)
+def learnt_scores(model: Any, rows: Sequence[SftRow], *, half: bool = False) -> tuple[Tensor, Tensor]:
+    """[N, V] scores and [N] tokens at the places that are learnt, row after row; `half` as in `train_sft`."""
+    multiple = HALF_MULTIPLE if half else 1
+    length = -(-max(len(row.ids) for row in rows) // multiple) * multiple
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     trained = torch.zeros(len(rows), length, dtype=torch.bool)
     for index, row in enumerate(rows):
         ids[index, : len(row.ids)] = torch.tensor(row.ids)
         trained[index, : len(row.ids)] = torch.tensor(row.trained)
     ids, trained = ids.to(model.device), trained.to(model.device)
-    hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state      # padded on the right: no mask needed
-    where = trained[:, 1:]
-    return model.get_output_embeddings()(hidden[:, :-1][where]).float(), ids[:, 1:][where]
+    head, where = model.get_output_embeddings(), trained[:, 1:]
+    with mixed_precision(wanted=half):
+        hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state      # padded on the right: no mask needed
+    return head(hidden[:, :-1][where].to(head.weight.dtype)).float(), ids[:, 1:][where]
 
 
 def train_preferences(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+HALF_MULTIPLE = 64   # tokens that rows are padded to: oneDNN keeps a kernel for every shape of bfloat16 product, which would come to gigabytes
+
 
 def mixed_precision(*, wanted: bool) -> torch.autocast:
     """Context of one forward pass on a CPU: bfloat16 matrix products where they are wanted and the CPU has units for them (AVX512-BF16).

@@ -21,7 +21,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from lib.chat import Chat
 from lib.train.muon import Muon
-from lib.train.precision import mixed_precision
+from lib.train.precision import HALF_MULTIPLE, mixed_precision
 from lib.worlds.episode import Episode, make_row
 from lib.worlds.practice import MOST_SHOWN, copy_row, drill_row, lookup_row
 
@@ -107,9 +107,10 @@ def batches(rng: Random, chat: Chat, progress: float, settings: PretrainSettings
     return groups
 
 
-def row_loss(model: Any, batch: list[Episode], other_share: float, generator: torch.Generator) -> Tensor:
+def row_loss(model: Any, batch: list[Episode], other_share: float, generator: torch.Generator, *, half: bool = False) -> Tensor:
     """Mean cross-entropy (nats) over the trained tokens and a random share of the others; scores are computed for these alone."""
-    length = max(len(row.ids) for row in batch)
+    multiple = HALF_MULTIPLE if half else 1
+    length = -(-max(len(row.ids) for row in batch) // multiple) * multiple
     ids = torch.zeros(len(batch), length, dtype=torch.long)
     wanted = torch.zeros(len(batch), length)
     for index, row in enumerate(batch):
@@ -117,9 +118,10 @@ def row_loss(model: Any, batch: list[Episode], other_share: float, generator: to
         wanted[index, : len(row.ids)] = torch.tensor(row.trained, dtype=torch.float).clamp_min(other_share)
     chosen = torch.rand(wanted.shape, generator=generator) < wanted
     chosen[:, 0] = False
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, D]; rows are padded on the right: no mask
+    with mixed_precision(wanted=half):
+        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, D]; rows are padded on the right: no mask
     where = chosen[:, 1:]
-    return F.cross_entropy(model.lm_head(hidden[:, :-1][where]).float(), ids[:, 1:][where])
+    return F.cross_entropy(model.lm_head(hidden[:, :-1][where].float()), ids[:, 1:][where])
 
 
 def optimizers(model: Any, settings: PretrainSettings) -> list[torch.optim.Optimizer]:
@@ -199,8 +201,7 @@ def _train_step(
     generator: torch.Generator,
 ) -> float:
     model.train()
-    with mixed_precision(wanted=settings.half):
-        loss = row_loss(model, batch, settings.other_share, generator)
+    loss = row_loss(model, batch, settings.other_share, generator, half=settings.half)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer, lr in zip(optimizer_pair, (settings.muon_lr, settings.adamw_lr), strict=True):
