@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-HALF_MULTIPLE = 64   # tokens that rows are padded to: oneDNN keeps a kernel for every shape of bfloat16 product, which would come to gigabytes
+HALF_MULTIPLE = 64   # tokens that rows are padded to: oneDNN keeps a kernel for every shape of bfloat16 product, gigabytes of them
 
 
 def mixed_precision(*, wanted: bool) -> torch.autocast:
