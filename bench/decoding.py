@@ -107,9 +107,9 @@ def policy_run(model: Any, chat: Chat, states: Sequence[State], num_new: int) ->
     began = time.perf_counter()
     policy.advance()
     read = time.perf_counter()
-    while ticket.steps is None:
+    while ticket.reply is None:
         policy.advance()
-    return Outcome([list(step.token_ids) for [step] in ticket.steps], read - began, time.perf_counter() - read)
+    return Outcome([list(step.token_ids) for [step] in ticket.reply], read - began, time.perf_counter() - read)
 
 
 @torch.inference_mode()

@@ -251,9 +251,9 @@ def test_what_is_left_to_read_is_read_with_its_like_and_never_too_much_at_once()
 # --- rows that join and leave while others are written ---
 
 def finished(policy, tickets):
-    while any(ticket.steps is None for ticket in tickets):
+    while any(ticket.reply is None for ticket in tickets):
         policy.advance()
-    return [ids_of(ticket.steps) for ticket in tickets]
+    return [ids_of(ticket.reply) for ticket in tickets]
 
 
 @given(arrivals=st.lists(st.integers(0, 30), min_size=2, max_size=6), most_rows=st.integers(1, 7), n=st.integers(1, 3))
@@ -276,10 +276,10 @@ def test_no_more_rows_are_under_way_than_may_be_unless_one_state_asks_for_more(m
     policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16, most_rows=3)
     tickets = [policy.submit(RAGGED, 1, seeds=range(5)), policy.submit(RAGGED[:1], 5, seeds=[9])]
     sizes = []
-    while any(ticket.steps is None for ticket in tickets):
+    while any(ticket.reply is None for ticket in tickets):
         sizes.append(policy.advance())
     assert max(sizes) == 5 and sizes[0] == 3 and sizes.count(5) < len(sizes)
-    assert [len(row) for row in tickets[1].steps] == [5]
+    assert [len(row) for row in tickets[1].reply] == [5]
 
 
 def test_a_state_without_room_fails_beside_states_that_have_it(model, chat):
@@ -297,7 +297,7 @@ def test_after_an_error_the_policy_has_forgotten_what_was_asked_and_goes_on(mode
     with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="out of memory"):
         patched.setattr(policy._decoder, "_forward", fails)
         policy.advance()
-    assert policy.advance() == 0 and ticket.steps is None and str(ticket.error) == "out of memory"
+    assert policy.advance() == 0 and ticket.reply is None and str(ticket.error) == "out of memory"
     assert ids_of(sample(policy, RAGGED)) == expected
 
 
@@ -358,7 +358,7 @@ def test_a_withdrawn_ticket_leaves_the_batch_at_once_and_what_waited_with_it_nev
         policy.withdraw(ticket)         # twice is once
     assert policy.advance() == 1
     assert finished(policy, [kept]) == [ids_of(sample(LocalPolicy(model, chat, temperature=1.0, max_new_tokens=40), RAGGED[:1]))]
-    assert [ticket.steps for ticket in (*unwanted, waiting)] == [None] * 3 and policy.advance() == 0
+    assert [ticket.reply for ticket in (*unwanted, waiting)] == [None] * 3 and policy.advance() == 0
 
 
 # --- memory ---
@@ -370,13 +370,13 @@ def test_rows_times_the_longest_stay_within_the_budget_and_a_longer_row_runs_alo
     policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16, most_tokens=128)       # two short rows
     ticket = policy.submit([short, long, short, short, long], 2, seeds=range(5))
     shapes = set()
-    while ticket.steps is None:
+    while ticket.reply is None:
         policy.advance()
         shapes.add(policy._decoder._cache.shape)
         assert len(policy._decoder.rows) <= (1 if any(row.state is long for row in policy._decoder.rows) else 2)
     assert shapes == {(2, 64), (1, -(-need[long] // 64) * 64)}
     free = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16)
-    assert ids_of(ticket.steps) == ids_of(sample(free, [short, long, short, short, long], 2, seeds=range(5)))
+    assert ids_of(ticket.reply) == ids_of(sample(free, [short, long, short, short, long], 2, seeds=range(5)))
 
 
 def test_a_long_row_gives_its_length_back_where_the_room_is_needed(model, chat):
@@ -449,7 +449,7 @@ def test_a_newcomer_does_not_wait_for_the_longest_step_of_many(model, chat):
     while not policy._tickets.keys() & {id(row) for group in late.rows for row in group}:
         policy.advance()
         moments += 1
-    assert moments <= 9 and many.steps is None
+    assert moments <= 9 and many.reply is None
 
 
 def test_a_policy_that_is_no_longer_held_takes_its_model_with_it(chat):

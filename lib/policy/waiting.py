@@ -28,11 +28,6 @@ class Ticket:
     reply: list[Any] | None = None            # for each state its steps, label probabilities, or a step's log-probability
     error: BaseException | None = None        # why there will be none
 
-    @property
-    def steps(self) -> list[Any] | None:
-        """The reply, where steps were asked for."""
-        return self.reply
-
 
 @dataclass(eq=False)
 class Group:

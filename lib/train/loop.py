@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from lib.train.checkpoints import Curve, fingerprint, restore, save
 from lib.train.losses import LossName, preference_loss, preference_metrics
-from lib.train.precision import HALF_MULTIPLE, mixed_precision
+from lib.train.precision import mixed_precision, row_length
 from lib.train.rows import PairRow, SftRow, length_batches
 from lib.train.shared_prompt import pair_logps
 from lib.train.trunks import tree_batches
@@ -73,8 +73,7 @@ def train_sft(
 
 def learnt_scores(model: Any, rows: Sequence[SftRow], *, half: bool = False) -> tuple[Tensor, Tensor]:
     """[N, V] scores and [N] tokens at the places that are learnt, row after row; `half` as in `train_sft`."""
-    multiple = HALF_MULTIPLE if half else 1
-    length = -(-max(len(row.ids) for row in rows) // multiple) * multiple
+    length = row_length(max(len(row.ids) for row in rows), half=half)
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     trained = torch.zeros(len(rows), length, dtype=torch.bool)
     for index, row in enumerate(rows):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-HALF_MULTIPLE = 64   # tokens that rows are padded to: oneDNN keeps a kernel for every shape of bfloat16 product, gigabytes of them
+MULTIPLE = 64   # tokens that rows are padded to: oneDNN keeps a kernel for every shape of bfloat16 product, gigabytes of them
 
 
 def mixed_precision(*, wanted: bool) -> torch.autocast:
@@ -14,3 +14,8 @@ def mixed_precision(*, wanted: bool) -> torch.autocast:
     saved in. To be entered anew for every step: inside, weights once converted are kept as they were.
     """
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=wanted and torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
+def row_length(longest: int, *, half: bool) -> int:
+    """Tokens that the rows of a batch are padded to: the longest one's, in bfloat16 rounded up, so that there are few shapes."""
+    return -(-longest // MULTIPLE) * MULTIPLE if half else longest

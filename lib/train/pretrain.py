@@ -21,7 +21,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from lib.chat import Chat
 from lib.train.muon import Muon
-from lib.train.precision import HALF_MULTIPLE, mixed_precision
+from lib.train.precision import mixed_precision, row_length
 from lib.worlds.episode import Episode, make_row
 from lib.worlds.practice import MOST_SHOWN, copy_row, drill_row, lookup_row
 
@@ -109,8 +109,7 @@ def batches(rng: Random, chat: Chat, progress: float, settings: PretrainSettings
 
 def row_loss(model: Any, batch: list[Episode], other_share: float, generator: torch.Generator, *, half: bool = False) -> Tensor:
     """Mean cross-entropy (nats) over the trained tokens and a random share of the others; scores are computed for these alone."""
-    multiple = HALF_MULTIPLE if half else 1
-    length = -(-max(len(row.ids) for row in batch) // multiple) * multiple
+    length = row_length(max(len(row.ids) for row in batch), half=half)
     ids = torch.zeros(len(batch), length, dtype=torch.long)
     wanted = torch.zeros(len(batch), length)
     for index, row in enumerate(batch):

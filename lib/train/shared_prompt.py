@@ -23,9 +23,12 @@ from lib.train.trunks import Planted, planted
 
 def pair_logps(model: Any, rows: Sequence[PairRow]) -> tuple[Tensor, Tensor]:
     """[B] and [B]: log-probabilities of the chosen and the rejected sides, summed over their learnt tokens, nats."""
-    batch = planted(rows, window=_window(model.config, max(map(_longest, rows)))).to(model.device)
-    read = _in_one_row if model.training and getattr(model, "is_gradient_checkpointing", False) else _trunk_first
-    hidden = read(model.get_decoder(), batch)
+    window = _window(model.config, max(map(_longest, rows)))
+    batch = planted(rows, window=window).to(model.device)
+    if model.training and getattr(model, "is_gradient_checkpointing", False):
+        hidden = _in_one_row(model.get_decoder(), batch, window)
+    else:
+        hidden = _trunk_first(model.get_decoder(), batch)
     logps = token_logps(model.get_output_embeddings()(hidden.flatten(0, 1)[batch.sources]), batch.targets)
     sums = torch.zeros(2 * len(rows), device=logps.device).index_add(0, batch.owners, logps[batch.terms])
     return sums[0::2], sums[1::2]
@@ -55,10 +58,11 @@ def _trunk_first(decoder: Any, batch: Planted) -> Tensor:
     return torch.cat([trunk, branches], dim=1)
 
 
-def _in_one_row(decoder: Any, batch: Planted) -> Tensor:
+def _in_one_row(decoder: Any, batch: Planted, window: int | None) -> Tensor:
     """The same in one pass, with a mask over all."""
     order = torch.arange(batch.trunk_ids.size(1), device=batch.trunk_ids.device)
-    trunk_mask = (order[:, None] >= order).expand(len(batch.trunk_ids), 1, -1, -1)
+    back = order[:, None] - order
+    trunk_mask = ((back >= 0) & (back < (window or len(order)))).expand(len(batch.trunk_ids), 1, -1, -1)
     no_branch = trunk_mask.new_zeros(*trunk_mask.shape[:3], batch.branch_ids.size(1))
     return decoder(
         input_ids=torch.cat([batch.trunk_ids, batch.branch_ids], dim=1),

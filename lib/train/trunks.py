@@ -61,7 +61,6 @@ class Line:
     trunk: int         # index of its trunk
     start: int         # tokens that are the trunk's own
     branch: int        # index of the others' first one among the trunk's branch tokens
-    prompt: int        # tokens of the prompt
     ids: np.ndarray    # [N] tokens, prompt included
     learnt: tuple[int, ...]    # indices of those that count
 
@@ -77,7 +76,7 @@ def plant(rows: Sequence[PairRow]) -> tuple[list[Trunk], list[Line]]:
     trunks: list[Trunk] = []
     lines: dict[int, Line] = {}
     for number in sorted(range(len(sides)), key=lambda k: -len(sides[k][0])):
-        ids, prompt, learnt = sides[number]
+        ids, learnt = sides[number]
         shared = [trunk.shared(ids) for trunk in trunks]
         index = int(np.argmax(shared)) if shared else 0
         if not shared or shared[index] < LEAST_SHARED * len(ids):
@@ -86,14 +85,15 @@ def plant(rows: Sequence[PairRow]) -> tuple[list[Trunk], list[Line]]:
             shared.append(len(ids))
         start = shared[index]
         branch = trunks[index].branch(ids, start) if start < len(ids) else 0
-        lines[number] = Line(index, start, branch, prompt, ids, learnt)
+        lines[number] = Line(index, start, branch, ids, learnt)
     return trunks, [lines[number] for number in range(len(sides))]
 
 
-def _side(row: PairRow, tokens: tuple[int, ...], read: tuple[int, ...]) -> tuple[np.ndarray, int, tuple[int, ...]]:
+def _side(row: PairRow, tokens: tuple[int, ...], read: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Tokens of a side, prompt included, and indices of those that count."""
     prompt = len(row.prompt)
     learnt = tuple(prompt + index for index in range(len(tokens)) if index not in read)
-    return np.array(row.prompt + tokens), prompt, learnt
+    return np.array(row.prompt + tokens), learnt
 
 
 @dataclass(frozen=True)
