@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from lib.quoting import small_beginning
 from lib.search.state import FINISH, FunctionSchema, Observation, Said, State, Step
 from lib.toolcall import step_text
 
@@ -25,12 +26,14 @@ COMPACT_TEMPLATE = r"""
 {%- if messages and messages[0].role == 'system' %}{{ messages[0].content + '\n' }}
 {%- endif %}
 {%- for tool in tools or [] %}{% set f = tool.function if tool.function is defined else tool %}
+{%- if f.name != 'Finish' and f.description %}{% set d = f.description %}
+{{- d[:1] | lower if d[1:2] == d[1:2] | lower else d[:1] }}{{ d[1:] }} = {% endif %}
 {{- f.name }}(
 {%- for name, p in f.parameters.properties.items() %}
 {%- if not loop.first %}, {% endif %}{{ name }}{% if name not in (f.parameters.required or []) %}?{% endif %}: {{ (p.enum | join('|')) if p.enum else p.type }}
 {%- endfor -%}
 )
-{%- if f.name != 'Finish' and f.description %} {{ f.description }}{% endif %}{{ '\n' }}
+{{- '\n' }}
 {%- endfor -%}<|end|>
 {%- endif -%}
 {%- for m in messages %}
@@ -54,8 +57,8 @@ def compact_head(system: str, functions: Sequence[FunctionSchema], query: str) -
             f"{name}{'' if name in required else '?'}: {'|'.join(map(str, p['enum'])) if p.get('enum') else p.get('type', '')}"
             for name, p in f["parameters"]["properties"].items()
         )
-        description = "" if f["name"] == FINISH or not f.get("description") else f" {f['description']}"
-        lines.append(f"{f['name']}({', '.join(fields)}){description}")
+        document = "" if f["name"] == FINISH or not f.get("description") else f"{small_beginning(f['description'])} = "
+        lines.append(f"{document}{f['name']}({', '.join(fields)})")
     documents = "<|system|>" + "".join(line + "\n" for line in lines) + "<|end|>" if lines else ""
     return f"{documents}<|user|>{query}<|end|>"
 

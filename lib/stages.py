@@ -75,13 +75,13 @@ class PreferenceDataParams(StageParams):
     """01_preference_data: trees of the expert (or ToolBench's) and the pairs cut from them."""
 
     num_queries: Count = 800            # training queries the expert annotates
-    max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
+    max_depth: Count = 18                # nodes of a path: a call is 2, with a thought 3
     beam: Count = 2                      # siblings tried at a state before going back up
     max_queries: Count = 60              # calls of the policy in one search
     mistake_rate: Share = 0.5            # chance that the expert errs at a state without children, where a mistake fits
     second_mistake_rate: Share = 0.1     # the same where an earlier child failed
     recovery_rate: Share = 0.6           # chance to go on in the same path after an error
-    thought_rate: Share = 0.6            # share of messages with a thought
+    thought_rate: Share = 1.0            # share of messages with a thought
     tempter_share: Share = 0.5           # share of mistakes that are the base model's own samples
     leak_rate: Share = 0.0               # share of later siblings whose thought speaks of the tries before them
     base_model: Text = "assets/base"     # the tempter; asked only where tempter_share is above 0
@@ -155,7 +155,7 @@ class MctsDpoParams(StageParams):
     discount: Share = 1.0                # gamma of Eq. 9
     length_power: NotNegative = 1.0      # lambda, a step's prior is exp(logp / tokens ** lambda)
     temperature: Positive = 1.0          # at which steps are sampled
-    max_new_tokens: Count = 80           # tokens of one step
+    max_new_tokens: Count = 128          # tokens of one step
     max_context: Annotated[int, Field(ge=64)] = 1024   # tokens of a conversation with the step; a longer one gets no step
     progress_weight: NotNegative = 0.5   # worth of all facts found, before the end; 0 counts the end alone
     self_weight: NotNegative = 0.0       # weight of the policy's own judgement; 0 does not ask for it
@@ -187,7 +187,7 @@ class EvaluationParams(StageParams):
     roles: Roles = "base,sft,sft_chosen,tree_dpo,mcts_dpo"
     queries_per_scenario: Count = 10
     searches: Searches = "dfsdt,cot"
-    max_depth: Count = 12                # nodes of a path: a call is 2, with a thought 3
+    max_depth: Count = 18                # nodes of a path: a call is 2, with a thought 3
     max_queries: Count = 20              # calls of the policy in one search
     temperature: NotNegative = 0.5       # 0 takes the likeliest token
     max_new_tokens: Count = 128          # tokens of one step

@@ -126,7 +126,7 @@ def test_segments_joined_are_the_whole_that_a_chatml_template_writes(chatml, nam
 def test_the_head_is_a_line_for_each_function():
     assert compact_head("Task.", (CAPITAL, NOW, FINISH), "q") == (
         "<|system|>Task.\n"
-        "capital(country: string, year?: 1|2) Capital of a country.\n"
+        "capital of a country. = capital(country: string, year?: 1|2)\n"
         "now()\n"
         "Finish(return_type: give_answer|give_up_and_restart, final_answer?: string)\n"
         "<|end|><|user|>q<|end|>")

@@ -11,6 +11,7 @@ import pytest
 
 from lib.evaluate.pass_rate import score
 from lib.hub.failures import LAB_FAILURES, NO_FAILURES
+from lib.hub.phrasing import asked_as
 from lib.hub.plans import fact_text
 from lib.hub.queries import Query, build_queries
 from lib.hub.registry import load_hub
@@ -237,6 +238,26 @@ def test_thoughts_are_as_frequent_as_asked():
     silent, talking = (replace(FAULTLESS, thought_rate=rate) for rate in (0.0, 1.0))
     assert not any(next_step(query, start(query), silent).thought for query in queries()[:20])
     assert all(next_step(query, start(query), talking).thought for query in queries()[:20])
+
+
+def test_a_thought_leads_from_the_questions_words_to_the_end_of_the_called_functions_document():
+    for query in queries()[:40]:
+        step = next_step(query, start(query), replace(FAULTLESS, thought_rate=1.0))
+        [document] = [f["description"] for f in start(query).functions if f["name"] == step.name]
+        asked = asked_as(load_hub(), query.plan, 0, query.text)
+        assert step.thought[0] == asked[0]
+        assert step.thought.endswith(document.split()[-1])
+
+
+def test_a_wrong_calls_thought_reads_the_wrong_document():
+    strays = 0
+    for query in queries()[:60]:
+        step = next_step(query, start(query), replace(ERRING, thought_rate=1.0, invention_rate=0.0))
+        documents = {f["name"]: f["description"] for f in start(query).functions}
+        if step.name not in query.plan[0].functions:
+            assert step.thought.endswith(documents[step.name].split()[-1])
+            strays += 1
+    assert strays > 10
 
 
 def two_step_query() -> Query:

@@ -18,7 +18,7 @@ import pytest
 
 from lib.hub import tools as tools_package
 from lib.hub.failures import NO_FAILURES, FailureModel, draw_fates, meets_dead_api
-from lib.hub.phrasing import TEST_FRAMES, TRAIN_FRAMES, gold_answer, word_query
+from lib.hub.phrasing import TEST_FRAMES, TRAIN_FRAMES, asked_as, gold_answer, word_query
 from lib.hub.phrasing import test_asks as asks_of_tests
 from lib.hub.plans import arguments_for, fact_text
 from lib.hub.queries import PlanStep, Query, build_queries, read_queries, write_queries
@@ -182,6 +182,20 @@ def test_a_chain_is_asked_for_by_its_reference_and_only_its_end_is_a_fact():
     text = word_query(tiny_hub(), plan, is_test=False, rng=Random(0))
     assert "the weight of the code of alpha-thing-1" in text and "c0de" not in text
     assert gold_answer(tiny_hub(), plan, ["77"]) == "c0de has weight 77."
+
+
+def test_every_step_of_a_plan_is_found_in_the_text_as_it_is_asked_for():
+    for scenario in ("train", "G2_instruction", "G3_instruction"):
+        for query in real_queries(scenario)[:60]:
+            for index, step in enumerate(query.plan):
+                asked = asked_as(load_hub(), query.plan, index, query.text)
+                assert asked in query.text and asked != query.text
+                assert all(str(value) in asked for slot, value in step.slots.items() if slot not in step.depends_on)
+
+
+def test_a_step_that_the_text_does_not_hold_is_asked_for_by_the_whole_text():
+    [query] = real_queries("train")[:1]
+    assert asked_as(load_hub(), query.plan, 0, "Something else.") == "Something else."
 
 
 def test_arguments_take_the_types_of_the_parameters():

@@ -243,7 +243,7 @@ def test_a_mistake_is_read_and_never_learnt(chat: Chat):
     for seed in range(150):
         row = make_row(Random(seed), chat, num_functions=3, num_queries=1)
         documents = chat.tokenizer.decode(row.ids).partition("<|end|>")[0].removeprefix("<|system|>")
-        offered = {line.partition("(")[0] for line in documents.splitlines()}
+        offered = {line.rpartition(" = ")[2].partition("(")[0] for line in documents.splitlines()}
         for text in learnt_steps(chat, row):
             step = parse_step(text.removesuffix("<|end|>"))
             assert step.name in offered, text
@@ -261,6 +261,18 @@ def learnt_steps(chat: Chat, row: object) -> list[str]:
             steps.append(chat.tokenizer.decode(run))
             run = []
     return steps
+
+
+@pytest.mark.parametrize("atlas_share", [0.0, 1.0])
+def test_a_calls_thought_ends_as_the_document_of_its_function_does(chat: Chat, atlas_share: float):
+    for seed in range(20):
+        row = drill_row(Random(seed), chat, num_functions=4, num_queries=3, atlas_share=atlas_share)
+        lines = chat.tokenizer.decode(row.ids).partition("<|end|>")[0].removeprefix("<|system|>").splitlines()
+        documents = {line.rpartition(" = ")[2].partition("(")[0]: line.rpartition(" = ")[0] for line in lines}
+        for text in learnt_steps(chat, row):
+            step = parse_step(text.removesuffix("<|end|>"))
+            assert step.thought.endswith(documents[step.name][-1:]) and step.thought
+            assert documents[step.name].endswith(step.thought.split()[-1])
 
 
 def test_a_drill_row_learns_one_call_a_question_and_shows_no_result(chat: Chat):

@@ -79,6 +79,14 @@ def asked_steps(plan: Sequence[PlanStep]) -> list[int]:
     return [index for index in range(len(plan)) if index not in fed]
 
 
+def asked_as(hub: Hub, plan: Sequence[PlanStep], index: int, text: str) -> str:
+    """How the text of a query asks for a step of its plan: in one of the goal's wordings, or in the noun phrase by which a later
+    question names what the step finds. The whole text where it holds none of these."""
+    goal, slots = hub.goals[plan[index].goal], _slot_texts(hub, plan, index)
+    worded = (wording.format(**slots) for wording in (*goal.asks, goal.reference) if wording)
+    return next((wording for wording in worded if wording in text), text)
+
+
 def gold_answer(hub: Hub, plan: Sequence[PlanStep], facts: Sequence[str]) -> str:
     """A full correct answer; `facts` are those of the asked steps, in order."""
     asked = [plan[index] for index in asked_steps(plan)]

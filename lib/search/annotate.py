@@ -21,7 +21,7 @@ from lib.trees.record import Tree
 # The tempter takes every first step. Where it errs, its step mostly becomes a failed branch beside the right one; after half of the
 # errors the path goes on, so that states in which something went wrong are met as well. To be searched with a beam of 3 or more: a
 # sibling for the mistake, and another where the expert then meets a dead API.
-OWN_MISTAKES = Conduct(mistake_rate=1.0, second_mistake_rate=0.0, recovery_rate=0.5, tempter_share=1.0)
+OWN_MISTAKES = Conduct(mistake_rate=1.0, second_mistake_rate=0.0, recovery_rate=0.5, thought_rate=1.0, tempter_share=1.0)
 
 
 def annotate(

@@ -15,18 +15,19 @@ from typing import Any
 
 from lib.evaluate.facts import states_all
 from lib.hub.failures import TRANSIENT
+from lib.hub.phrasing import asked_as
 from lib.hub.plans import arguments_for, find_fact
 from lib.hub.query_record import PlanStep, Query
 from lib.hub.registry import Hub
+from lib.quoting import crossing
 from lib.search.finish import GIVE_ANSWER, GIVE_UP, answer_in, parse_finish
 from lib.search.state import FINISH, Code, Policy, State, Step
 from lib.toolcall import compact_json
 
 TRANSIENT_CODES = frozenset(int(code) for code, _ in TRANSIENT)
 
-CALL_THOUGHTS = ("Next is {}.", "Look up {}.", "Now {}.", "I have to look at {}.")
 RETRY_THOUGHTS = ("It asks me to try again.", "Try the same call again.")
-OTHER_THOUGHTS = ("That did not work; another function may know {}.", "Use another function for {}.")
+OTHER_THOUGHTS = ("That one is down, use another.", "Another source may work.")
 ANSWER_THOUGHTS = ("I have all I need.", "Now I can answer.", "That is everything asked for.")
 TELLING_THOUGHTS = ("The previous try failed.", "I try something different now.", "Earlier steps led nowhere.")   # of later siblings
 GIVE_UP_THOUGHTS = ("This leads nowhere.", "I cannot get any further here.")
@@ -87,32 +88,38 @@ class Expert:
             return self._give_up(rng)
         if rng.random() < rate and (step := await self._mistake(rng, state, progress, seed)):
             return step
-        return self._right_step(rng, progress)
+        return self._right_step(rng, state, progress)
 
-    def _right_step(self, rng: Random, progress: Progress) -> Step:
+    def _right_step(self, rng: Random, state: State, progress: Progress) -> Step:
         missing = [index for index in range(len(self.query.plan)) if index not in progress.done]
         if not missing:
-            thought = self._thought(rng, ANSWER_THOUGHTS, "")
+            thought = self._thought(rng, ANSWER_THOUGHTS)
             return Step(thought, FINISH, compact_json({"return_type": GIVE_ANSWER, "final_answer": short_answer(self.query)}))
         plan_step = self.query.plan[missing[0]]
         if progress.retry and progress.retry.name in plan_step.functions:
-            return Step(self._thought(rng, RETRY_THOUGHTS, ""), progress.retry.name, progress.retry.arguments)
+            return Step(self._thought(rng, RETRY_THOUGHTS), progress.retry.name, progress.retry.arguments)
         alive = [name for name in plan_step.functions if name not in self._seen_dead]
         if not alive:
             return self._give_up(rng)
-        thoughts = OTHER_THOUGHTS if any(name in progress.dead for name in plan_step.functions) else CALL_THOUGHTS
         name = rng.choice(alive)
-        return Step(self._thought(rng, thoughts, self._wanted(plan_step)), name, right_arguments(self.hub, plan_step, name))
+        step = Step(name=name, arguments=right_arguments(self.hub, plan_step, name))
+        is_other = any(name in progress.dead for name in plan_step.functions)
+        return self._with_reading(rng, state, missing[0], step, OTHER_THOUGHTS if is_other else ("",))
 
-    def _wanted(self, plan_step: PlanStep) -> str:
-        """What a thought speaks of: the values of the next call, which a small model can copy."""
-        return " and ".join(str(value) for value in plan_step.slots.values())
+    def _with_reading(self, rng: Random, state: State, index: int, step: Step, openings: tuple[str, ...] = ("",)) -> Step:
+        """The call behind a thought that leads from the question's words to those of the function's document."""
+        if rng.random() >= self.conduct.thought_rate:
+            return step
+        documents = {function["name"]: function for function in state.functions}
+        function = documents.get(step.name) or documents[self.query.plan[index].functions[0]]
+        asked = asked_as(self.hub, self.query.plan, index, self.query.text)
+        return replace(step, thought=f"{rng.choice(openings)} {crossing(asked, function, state.functions)}".lstrip())
 
     def _give_up(self, rng: Random) -> Step:
-        return Step(self._thought(rng, GIVE_UP_THOUGHTS, ""), FINISH, compact_json({"return_type": GIVE_UP}))
+        return Step(self._thought(rng, GIVE_UP_THOUGHTS), FINISH, compact_json({"return_type": GIVE_UP}))
 
-    def _thought(self, rng: Random, options: tuple[str, ...], wanted: str) -> str:
-        return rng.choice(options).format(wanted) if rng.random() < self.conduct.thought_rate else ""
+    def _thought(self, rng: Random, options: tuple[str, ...]) -> str:
+        return rng.choice(options) if rng.random() < self.conduct.thought_rate else ""
 
     async def _mistake(self, rng: Random, state: State, progress: Progress, seed: int) -> Step | None:
         """A wrong next step; None where the tempter was right, or nothing fits."""
@@ -133,7 +140,7 @@ class Expert:
         if not drawn:
             return None
         [(_, step)] = rng.choices(drawn, [weight for weight, _ in drawn])
-        return Step(self._thought(rng, CALL_THOUGHTS, self._wanted(plan_step)), step.name, step.arguments)
+        return self._with_reading(rng, state, missing[0], step)
 
 
 def short_answer(query: Query) -> str:

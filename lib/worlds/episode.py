@@ -13,6 +13,7 @@ from typing import Any
 
 from lib.chat import Chat
 from lib.hub.documents import FINISH_SCHEMA
+from lib.quoting import crossing
 from lib.search.diversity import TEMPLATE
 from lib.search.finish import ANSWERED, GAVE_UP, GIVE_ANSWER, GIVE_UP
 from lib.search.state import FINISH, Observation, State, Step
@@ -24,16 +25,6 @@ from lib.worlds.lexicon import KIND_NOUNS, pseudo_word, spoken, value, words
 from lib.worlds.questions import pick, word_query
 from lib.worlds.world import World, WorldApi
 
-THOUGHTS = (
-    "I need {}.",
-    "Next: {}.",
-    "First find {}.",
-    "Look up {}.",
-    "Now {}.",
-    "The user wants {}.",
-    "To do: {}.",
-    "Let me get {}.",
-)
 RETRY_THOUGHTS = ("That failed, try again.", "Not this time; once more.", "I retry.", "Same call again.")
 OTHER_THOUGHTS = ("That one is down, use another.", "I take a different function.", "Another source may work.", "Switch.")
 ANSWERS = (
@@ -192,14 +183,16 @@ def pursue(rng: Random, episode: Episode, world: World, goal: Goal, style: Style
     """Call until the goal's fact is there; False where every function that serves it is dead."""
     apis = world.serving(goal.idea)
     rng.shuffle(apis)
-    thought = _thought(rng, style, THOUGHTS).format(rng.choice((goal.phrase, goal.idea.wordings[0], str(goal.values[0]))))
+    offered = [api.function for api in world.apis]
+    asked, before = goal.phrase if goal.is_asked else goal.reference, ""
     for api in apis:
+        thought = f"{before} {crossing(asked, api.function, offered)}".lstrip()
         step = Step(thought, api.function["name"], arguments_text(rng, api, goal.values))
         if rng.random() < style.mistake_rate:
             _blunder(rng, episode, world, step)
         if api.function["name"] in dead:
             episode.step(step, error(rng.choice(PERMANENT)))
-            thought = _thought(rng, style, OTHER_THOUGHTS)
+            before = _thought(rng, style, OTHER_THOUGHTS)
             continue
         if rng.random() < style.transient_rate:
             episode.step(step, error(rng.choice(TRANSIENT)))

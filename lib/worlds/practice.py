@@ -10,6 +10,7 @@ from typing import Any
 
 from lib.chat import Chat
 from lib.hub.documents import FINISH_SCHEMA
+from lib.quoting import crossing
 from lib.search.state import State, Step
 from lib.toolcall import compact_json
 from lib.worlds.asking import ask
@@ -33,11 +34,13 @@ def drill_row(
         asked = [rng.choice(world.ideas) for _ in range(rng.choice((1, 1, 2)))]
         drawn = [sample_values(rng, idea) for idea in asked]
         idea, values = asked[0], drawn[0]
-        query = word_query(rng, [_asked(rng, *one) for one in zip(asked, drawn, strict=True)], held_out=False)
+        phrases = [_asked(rng, *one) for one in zip(asked, drawn, strict=True)]
+        query = word_query(rng, phrases, held_out=False)
         episode.add(chat.head_ids(State(query, functions)) if index == 0 else chat.user_ids(query))
         api = rng.choice(world.serving(idea))
         episode.add(chat.generation_ids)
-        episode.add(chat.step_ids(Step("", api.function["name"], arguments_text(rng, api, values))), trained=True)
+        step = Step(crossing(phrases[0], api.function, functions), api.function["name"], arguments_text(rng, api, values))
+        episode.add(chat.step_ids(step), trained=True)
     return episode
 
 
