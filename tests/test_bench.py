@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from lib.policy.load import load_model
 from lib.policy.local import LocalPolicy
 from lib.search.annotate import annotate
 from lib.search.expert import Conduct
-from lib.search.state import FINISH, State
+from lib.search.state import FINISH, State, Step
 from lib.train.pretrain import new_model
 from lib.trees.toolbench import write_tree
 
@@ -89,7 +90,20 @@ def test_the_policy_and_the_bare_loop_write_the_same_tokens_and_none_of_them_end
 def test_rates_leave_out_what_they_do_not_time():
     one = decoding.Outcome([[1, 2, 3], [4, 5, 6]], reading_seconds=1.0, decoding_seconds=2.0)
     assert (one.decoding_rate, one.whole_rate) == (2.0, 2.0)     # 4 tokens in 2 s; 6 in 3 s
-    assert decoding.compared([3.0, 8.0, 5.0], [2.0, 2.0, 5.0]) == {"ratio": 1.5, "low": 1.0, "high": 4.0, "ours": 5.0, "bare": 2.0}
+    assert decoding.compared([3.0, 8.0, 5.0], [2.0, 2.0, 5.0]) == {"ratio": 1.5, "low": 1.0, "high": 4.0, "ours": 5.0, "other": 2.0}
+
+
+def test_two_precisions_are_compared_in_speed_and_in_the_log_probabilities_of_the_same_steps(model: Any, chat: Chat):
+    decoding.endless(model, chat.tokenizer.eos_token_id)
+    coarse = copy.deepcopy(model).to(torch.bfloat16)
+    states = decoding.random_states(3, 40, chat)
+    found = decoding.compare(model, coarse, chat, states, 12, 1)
+    steps = [Step(token_ids=tuple(row[:-1])) for row in decoding.policy_run(model, chat, states, 12).tokens]
+    ours, theirs = (asyncio.run(LocalPolicy(one, chat).logps(states, steps)) for one in (model, coarse))
+    assert found["largest_gap"] == max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) > found["gap"] > 0
+    assert found["decoding"]["ours"] > 0 and found["decoding"]["other"] > 0
+    same = decoding.compare(model, copy.deepcopy(model), chat, states, 12, 1)
+    assert (same["gap"], same["largest_gap"], same["same"]) == (0, 0, 3)
 
 
 def test_a_prompt_too_short_for_a_query_is_told(chat: Chat):
@@ -116,9 +130,21 @@ def test_all_three_ways_search_the_same_trees(model: Any, chat: Chat):
     def program(queries, policy, concurrency):
         return run_episodes(hub, queries, policy, search="cot", seed=0, max_depth=1, concurrency=concurrency).results
 
-    found = search.compare(program, queries, {"generate": queries[:2], "single": queries[:1]}, model, chat, 1)
+    found = search.compare(program, queries, {"generate": 2, "single": 1}, model, chat, 1)
     assert (found["generate"]["same"], found["single"]["same"]) == (2, 1)
     assert found["single"]["ratio"] == found["batched"] / found["single"]["rate"] > 0
+    assert (found["num_queries"], found["num_calls"], found["generate"]["num_queries"]) == (3, 3, 2)    # cot of one step: a call each
+
+
+def test_calls_are_the_steps_asked_for_also_those_that_mcts_has_already(model: Any, chat: Chat):
+    hub = load_hub()
+    queries = build_queries(hub, scenario="train", count=2, seed=11)
+    counted, generating = search.Counted(model, chat, temperature=0.0, max_new_tokens=8), search.Generating(model, chat, batch=True)
+    for policy in (counted, generating):
+        trees, rate = search.timed(search.mcts_program(hub), queries, policy, 64)
+        # greedy: of the two steps of a state one is left, and it is asked again; what is hung up are the steps that were left
+        assert policy.num_calls == 4 * sum(tree.query_count for tree in trees) and rate > 0
+    assert counted.num_calls > 0
 
 
 # --- pipeline ---

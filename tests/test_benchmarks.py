@@ -36,6 +36,7 @@ from lib.evaluate.rates import rate_interval, weighted_interval
 from lib.metrics import metric_key, stage_keys
 from lib.params import freeze
 from lib.policy.remote import RemotePolicy, api_messages
+from lib.policy.sampling import Sampling
 from lib.policy.scripted import Rule, ScriptedPolicy
 from lib.search.state import Observation, Said, State, Step
 from lib.toolcall import step_text
@@ -397,6 +398,16 @@ def test_a_served_model_answers_as_text_what_was_asked_as_text():
     assert sampled(server, State("u", (), system="s")) == [Step("[f(x=1), g()]")]
     [request] = server.requests
     assert (request["messages"], request["max_tokens"], request["seed"]) == ([SYSTEM, USER], 7, 0) and "tools" not in request
+
+
+def test_a_request_goes_to_a_served_model_with_its_own_parameters_and_top_p_only_where_it_asks_for_one():
+    server = Server("a", "b")
+    policy = RemotePolicy(server.connect, "m", temperature=0.5, max_new_tokens=7, retry_seconds=0.0)
+    for given in ({}, {"sampling": Sampling(temperature=0.0, top_p=0.9)}):
+        asyncio.run(policy.sample([State("u", ())], 1, seeds=[3], **given))
+    assert [{name: request.get(name) for name in ("temperature", "top_p", "max_tokens", "seed")} for request in server.requests] == [
+        {"temperature": 0.5, "top_p": None, "max_tokens": 7, "seed": 3}, {"temperature": 0.0, "top_p": 0.9, "max_tokens": 7, "seed": 3}]
+    assert "top_p" not in server.requests[0]
 
 
 def test_functions_are_offered_as_tools_and_a_call_comes_back_as_a_step():

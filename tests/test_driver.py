@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from lib.policy.sampling import OWN, Sampling
 from lib.policy.scripted import ScriptedPolicy
 from lib.search.cot import cot
 from lib.search.dfsdt import dfsdt
@@ -180,6 +181,34 @@ def test_requests_for_several_steps_or_states_share_batches_of_equal_n():
     assert policy.sizes == [4, 2]
 
 
+COLD = Sampling(temperature=0.0)
+
+
+async def ask_once(policy, query, **given):
+    [[step]] = await policy.sample([State(query, ())], 1, seeds=[0], **given)
+    return step.thought
+
+
+def test_requests_of_different_parameters_are_batches_apart_where_a_batch_has_one_sampling():
+    class Parameters:
+        asked = []
+
+        async def sample(self, states, n, *, seeds, sampling=OWN):
+            self.asked.append((sampling, [state.query for state in states]))
+            return [[Step(state.query)] for state in states]
+
+    searches = [partial(ask_once, query="a"), partial(ask_once, query="b", sampling=COLD), partial(ask_once, query="c"),
+                partial(ask_once, query="d", sampling=COLD)]
+    assert run_searches(searches, Parameters(), concurrency=4).results == ["a", "b", "c", "d"]
+    assert sorted(Parameters.asked, key=lambda asked: asked[1]) == [(OWN, ["a", "c"]), (COLD, ["b", "d"])]
+
+
+def test_a_script_holds_whatever_the_parameters():
+    policy = ScriptedPolicy({(): [Step("first"), Step("second")]})
+    assert run_searches([partial(ask_once, query="a"), partial(ask_once, query="b", sampling=COLD)], policy,
+                        concurrency=2).results == ["first", "first"]
+
+
 def test_it_runs_where_an_event_loop_is_already_running_as_in_jupyter():
     async def cell():
         return run_searches(searches(3), Batches(), concurrency=3)
@@ -255,6 +284,19 @@ def test_a_search_goes_on_while_another_waits_for_a_long_step():
     assert run.results == [["a", "b", "c", "d"], ["longer"]]
     assert len(policy.rows) == 6 and policy.rows[:4] == [2, 2, 2, 2]     # not 1 + 6 + 1 + 1
     assert (run.stats.num_batches, run.stats.num_states) == (6, sum(policy.rows))
+
+
+def test_requests_of_different_parameters_are_written_together_where_tokens_are():
+    class Parameters(TokenByToken):
+        given = []
+
+        def submit(self, states, n, *, seeds, sampling=OWN):
+            self.given.append(sampling)
+            return super().submit(states, n, seeds=seeds)
+
+    policy = Parameters()
+    run = run_searches([partial(ask_once, query="abc"), partial(ask_once, query="def", sampling=COLD)], policy, concurrency=2)
+    assert run.results == ["abc", "def"] and policy.rows == [2, 2, 2] and policy.given == [OWN, COLD]
 
 
 def test_a_request_that_is_refused_and_a_model_that_breaks_end_the_searches_that_asked_and_no_others():

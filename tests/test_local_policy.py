@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from transformers import AutoModelForCausalLM, Gemma2Config, GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config
+from transformers import AutoModelForCausalLM, Gemma2Config, GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config, TopPLogitsWarper
 
 from lib.chat import Chat
-from lib.policy.decoding import Reading, of_like_length, pick_tokens
+from lib.policy.decoding import Reading, of_like_length
 from lib.policy.local import LocalPolicy
+from lib.policy.picking import pick_tokens, picking
+from lib.policy.sampling import OWN, Sampling
 from lib.search.state import Observation, State, Step
 from lib.train.pretrain import new_model
 from lib.worlds.tokenizer import train_tokenizer
@@ -57,8 +60,8 @@ def model(chat):
     return model
 
 
-def sample(policy, states, n=1, *, seeds=None):
-    return asyncio.run(policy.sample(states, n, seeds=seeds or range(len(states))))
+def sample(policy, states, n=1, *, seeds=None, sampling=OWN):
+    return asyncio.run(policy.sample(states, n, seeds=seeds or range(len(states)), sampling=sampling))
 
 
 def plain_logp(model, prompt, answer):
@@ -222,22 +225,61 @@ def test_labels_that_begin_alike_are_refused(model, chat):
         asyncio.run(LocalPolicy(model, chat).label_probs(RAGGED, ["A", "A 1"]))
 
 
-@pytest.mark.parametrize("temperature, expected", [
-    (1.0, [0.2, 0.5, 0.3]),
-    (0.5, [4 / 38, 25 / 38, 9 / 38]),   # squares 0.04, 0.25, 0.09 over their sum 0.38
-    (0, [0, 1, 0]),
+def picked(scores, uniforms, *samplings):
+    """Tokens and log-probabilities, one sampling for all rows or one for each."""
+    samplings = samplings if len(samplings) > 1 else samplings * len(scores)
+    return pick_tokens(scores, uniforms, picking(samplings, scores.device))
+
+
+EVENLY = (torch.arange(10_000) + 0.5) / 10_000
+
+
+@pytest.mark.parametrize("temperature, top_p, expected", [
+    (1.0, 1.0, [0.2, 0.5, 0.3]),
+    (0.5, 1.0, [4 / 38, 25 / 38, 9 / 38]),   # squares 0.04, 0.25, 0.09 over their sum 0.38
+    (0, 1.0, [0, 1, 0]),
+    (1.0, 0.75, [0, 5 / 8, 3 / 8]),          # 0.5 is too little, 0.5 + 0.3 is enough
+    (1.0, 0.45, [0, 1, 0]),
+    (0.5, 0.75, [0, 25 / 34, 9 / 34]),       # 0.66 is too little; the temperature comes first:
+    (2.0, 0.75, [0.2628, 0.4154, 0.3218]),   # roots 0.4472, 0.7071, 0.5477 over 1.7020; 0.4154 + 0.3218 is too little
+    (0, 0.75, [0, 1, 0]),
 ])
-def test_tokens_are_picked_as_often_as_the_temperature_says(temperature, expected):
+def test_tokens_are_picked_as_often_as_temperature_and_top_p_say(temperature, top_p, expected):
     scores = torch.tensor([0.2, 0.5, 0.3]).log().repeat(10_000, 1)
-    tokens, logps = pick_tokens(scores, (torch.arange(10_000) + 0.5) / 10_000, temperature)
+    tokens, logps = picked(scores, EVENLY, Sampling(temperature, top_p))
     assert np.bincount(tokens, minlength=3) / 10_000 == pytest.approx(expected, abs=2e-4)
     assert logps == pytest.approx(scores[0, tokens], abs=1e-5)   # at temperature 1, whatever the choice was made at
 
 
+def test_rows_of_one_batch_are_picked_each_by_their_own_parameters():
+    settings = [Sampling(0, 1.0), Sampling(0.5, 1.0), Sampling(2.0, 0.75), Sampling(1.0, 0.45), Sampling(1.0, 1.0), Sampling(0, 0.5)]
+    scores, uniforms = torch.randn(600, 9, generator=torch.Generator().manual_seed(0)), EVENLY[::16][:600]
+    together, logps = picked(scores, uniforms, *settings * 100)
+    for index, one in enumerate(settings):
+        alone, alone_logps = picked(scores[index::6], uniforms[index::6], one)
+        assert together[index::6].tolist() == alone.tolist() and logps[index::6].tolist() == alone_logps.tolist()
+
+
 def test_the_ends_of_the_unit_interval_pick_possible_tokens():
-    scores = torch.tensor([[-torch.inf, 0.0, 0.0, -torch.inf]]).repeat(2, 1)
-    tokens, _ = pick_tokens(scores, torch.tensor([0.0, 1.0 - 2**-24]), 1.0)
-    assert tokens.tolist() == [1, 2]
+    scores, ends = torch.tensor([[-torch.inf, 0.0, 0.0, -torch.inf]]).repeat(2, 1), torch.tensor([0.0, 1.0 - 2**-24])
+    for top_p in (1.0, 0.99):
+        assert picked(scores, ends, Sampling(1.0, top_p))[0].tolist() == [1, 2]
+
+
+@given(levels=st.lists(st.integers(-90, 90), min_size=2, max_size=120, unique=True), flatness=st.sampled_from([10, 1000]),
+       top_p=st.floats(0.01, 0.99))
+@example(levels=list(range(-80, 81, 2)) + list(range(-79, 81, 2)), flatness=1000, top_p=0.9)     # some 140 of 161 are left
+@settings(max_examples=60, deadline=None)
+def test_top_p_samples_from_the_tokens_that_transformers_leaves(levels, flatness, top_p):
+    scores = torch.tensor([levels]) / flatness
+    sums = scores.softmax(-1).sort(descending=True).values.cumsum(-1)
+    assume((sums - top_p).abs().min() > 1e-5)      # nearer, rounding decides
+    kept = TopPLogitsWarper(top_p)(None, scores)[0]
+    left = kept.isfinite().nonzero()[:, 0].tolist()
+    tokens, _ = picked(scores.repeat(10_000, 1), EVENLY, Sampling(1.0, top_p))
+    shares = np.bincount(tokens, minlength=scores.size(1)) / 10_000
+    assert set(tokens.tolist()) <= set(left)
+    assert shares[left] == pytest.approx(kept.softmax(-1)[left].numpy(), abs=2e-4)
 
 
 def test_what_is_left_to_read_is_read_with_its_like_and_never_too_much_at_once():
@@ -246,6 +288,84 @@ def test_what_is_left_to_read_is_read_with_its_like_and_never_too_much_at_once()
     # 5 counts as 32, and 50 is more than 1.4 times that; 2 x 9,000 is more than MOST_READ
     assert [[len(row.ids) for row in group] for group in of_like_length(rows, starts)] == [
         [10, 40, 44], [50], [400, 500], [9_000], [9_000], [20_000]]
+
+
+# --- parameters of a request ---
+
+@pytest.mark.parametrize(("field", "value", "message"), [
+    ("temperature", -0.1, "temperature is -0.1, expected 0 or a finite number from 1e-06 on. Take 0 for the likeliest token"),
+    ("temperature", 1e-40, "temperature is 1e-40, expected 0 or"),
+    ("temperature", float("nan"), "temperature is nan, expected 0 or"),
+    ("temperature", float("inf"), "temperature is inf, expected 0 or"),
+    ("temperature", "0.5", "temperature is '0.5', expected 0 or"),
+    ("top_p", 0, "top_p is 0, expected a number above 0 and at most 1. Take 1 to sample from all tokens"),
+    ("top_p", 1.5, "top_p is 1.5, expected a number above 0"),
+    ("top_p", float("nan"), "top_p is nan, expected a number above 0"),
+    ("max_new_tokens", 0, "max_new_tokens is 0, expected a whole number from 1 on. Take the tokens of the longest step"),
+    ("max_new_tokens", 8.0, "max_new_tokens is 8.0, expected a whole number"),
+])
+def test_parameters_out_of_range_are_told_with_what_to_take_instead(model, chat, field, value, message):
+    for asks in (lambda: Sampling(**{field: value}), lambda: LocalPolicy(model, chat, **{field: value})):
+        with pytest.raises(ValueError) as error:
+            asks()
+        assert str(error.value).startswith(message)
+
+
+def test_what_a_request_leaves_open_is_the_policys_own(model, chat):
+    own = LocalPolicy(model, chat, temperature=0.7, top_p=0.9, max_new_tokens=16)
+    assert OWN.over(own.sampling) == own.sampling
+    assert Sampling(temperature=0).over(own.sampling) == Sampling(0, 0.9, 16)
+    greedy, short = (sample(own, RAGGED, sampling=one) for one in (Sampling(temperature=0), Sampling(max_new_tokens=3)))
+    assert ids_of(greedy) == ids_of(sample(LocalPolicy(model, chat, temperature=0, max_new_tokens=16), RAGGED))
+    assert ids_of(short) == ids_of(sample(LocalPolicy(model, chat, temperature=0.7, top_p=0.9, max_new_tokens=3), RAGGED))
+
+
+def test_a_shorter_request_finds_room_where_the_policys_own_would_not(model, chat):
+    policy = LocalPolicy(model, chat, max_new_tokens=16, max_context=len(chat.state_ids(RAGGED[1])) + 8)
+    [[own]], [[short]] = (sample(policy, RAGGED[1:2], sampling=one) for one in (OWN, Sampling(max_new_tokens=8)))
+    assert own == Step(failed=True) and 1 <= len(short.token_ids) <= 8
+
+
+def test_greedy_and_sampled_requests_are_written_in_the_same_forward_passes(model, chat, monkeypatch):
+    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=20)
+    sizes = counting(policy, monkeypatch)
+    asked = [Sampling(temperature=0), OWN, Sampling(top_p=0.5), Sampling(temperature=0, max_new_tokens=2)]
+    tickets = [policy.submit(RAGGED[4:], 2, seeds=[index], sampling=one) for index, one in enumerate(asked)]
+    assert policy.advance() == 8 and sizes == [4]                                       # the prompt of each request
+    assert policy.advance() <= 8 and sizes[1:] == [8 - sum(len(row.new_ids) == 1 for ticket in tickets for row in ticket.rows[0])]
+    greedy, _, _, short = finished(policy, tickets)
+    prompt = torch.tensor([chat.state_ids(RAGGED[4])])
+    whole = model.generate(prompt, max_new_tokens=20, do_sample=False, attention_mask=torch.ones_like(prompt))[0, prompt.size(1):].tolist()
+    assert [list(ids)[:19] for ids in greedy[0]] == [whole[:19]] * 2
+    assert short == ids_of(sample(LocalPolicy(model, chat, temperature=0, max_new_tokens=2), RAGGED[4:], 2))
+
+
+@pytest.fixture(scope="module")
+def exact(model):
+    """The model in double precision: whatever stands beside a row, no score changes places and no draw falls on another token."""
+    return deepcopy(model).double()
+
+
+SAMPLINGS = st.builds(Sampling, temperature=st.sampled_from([None, 0, 0.3, 2.0]), top_p=st.sampled_from([None, 0.1, 0.6, 0.95, 1.0]),
+                      max_new_tokens=st.sampled_from([None, 1, 2, 20]))
+
+
+@given(requests=st.lists(st.tuples(st.integers(0, 20), SAMPLINGS), min_size=2, max_size=6), most_rows=st.integers(1, 9), n=st.integers(1, 2))
+@settings(max_examples=30, deadline=None)
+def test_each_request_gets_what_a_policy_of_its_parameters_alone_would_write(exact, chat, requests, most_rows, n):
+    policy, tickets = LocalPolicy(exact, chat, temperature=1.0, max_new_tokens=12, most_rows=most_rows), {}
+    for moment in range(21):
+        for index, (arrival, sampling) in enumerate(requests):
+            if arrival == moment:
+                tickets[index] = policy.submit([RAGGED[index % len(RAGGED)]], n, seeds=[index], sampling=sampling)
+        policy.advance()
+    finished(policy, tickets.values())
+    for index, (_, sampling) in enumerate(requests):
+        alone = LocalPolicy(exact, chat, **vars(sampling.over(Sampling(1.0, 1.0, 12))))
+        [expected] = sample(alone, [RAGGED[index % len(RAGGED)]], n, seeds=[index])
+        [found] = tickets[index].reply
+        assert [step.token_ids for step in found] == [step.token_ids for step in expected]
+        assert [step.logp for step in found] == pytest.approx([step.logp for step in expected], abs=1e-4)
 
 
 # --- rows that join and leave while others are written ---

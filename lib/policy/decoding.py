@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from lib.policy.cache import Shelf, WorkCache
+from lib.policy.picking import Picking, pick_tokens, picking
+from lib.policy.sampling import Sampling
 
 
 MOST_READ = 16_384   # tokens in one forward pass over prompts, padding included: more of them are not faster, and take memory
@@ -29,6 +31,7 @@ class Row:
     ids: np.ndarray           # prompt
     key: int                  # place on the shelf: one a query
     uniforms: np.ndarray      # [most new tokens] random numbers of this row alone
+    sampling: Sampling        # nothing left open; its max_new_tokens is the length of `uniforms`
     new_ids: list[int] = field(default_factory=list)
     logp: float = 0.0         # of the new tokens, nats, temperature 1
 
@@ -71,17 +74,16 @@ class Decoder:
     """A model's rows under way.
 
     Args:
-        temperature: 0 takes the likeliest token.
         end: token that ends a row for want of room.
         has_ended: whether a row's last token was its last.
         most_tokens: room in the cache, rows times the longest one's length; only what is asked for at once makes it larger.
     """
 
-    def __init__(self, model: Any, shelf: Shelf, *, temperature: float, end: int, has_ended: Callable[[Row], bool],
-                 most_tokens: int) -> None:
-        self.model, self.shelf, self.temperature, self.end, self.has_ended = model, shelf, temperature, end, has_ended
+    def __init__(self, model: Any, shelf: Shelf, *, end: int, has_ended: Callable[[Row], bool], most_tokens: int) -> None:
+        self.model, self.shelf, self.end, self.has_ended = model, shelf, end, has_ended
         self.rows: list[Row | Reading] = []    # under way, readings only within `join`; the row at i stands at place i of the cache
         self.num_prompt_tokens = self.num_reused_tokens = self.num_new_tokens = 0
+        self._picking: Picking | None = None   # of the rows under way; None where they have changed
         check_scores(model.config)
         self._cache = WorkCache(model.config, dtype=model.dtype, device=model.device, max_tokens=most_tokens)
 
@@ -92,6 +94,7 @@ class Decoder:
         Returns:
             The rows that ended with it.
         """
+        self._picking = None
         newcomers = [row for group in groups for row in group]
         everything = [*self.rows, *newcomers, *readings]
         self._cache.reserve(len(everything), max(row.length for row in everything), num_kept=len(self.rows))
@@ -106,7 +109,8 @@ class Decoder:
         if not groups:
             return []
         scores = self._scores(torch.cat([hidden[id(first)] for first, *_ in groups]))
-        return self._sample(newcomers, scores[[index for index, group in enumerate(groups) for _ in group]])
+        scores = scores[[index for index, group in enumerate(groups) for _ in group]]
+        return self._sample(newcomers, scores, self._picking_of(newcomers))
 
     @torch.inference_mode()
     def step(self) -> list[Row]:
@@ -114,12 +118,14 @@ class Decoder:
         last = torch.tensor([[row.new_ids[-1]] for row in self.rows])
         lengths = torch.tensor([[row.num_held] for row in self.rows])
         hidden = self._forward(last, slice(0, len(self.rows)), lengths)
-        return self._sample(self.rows, self._scores(hidden[:, 0]))
+        self._picking = self._picking or self._picking_of(self.rows)
+        return self._sample(self.rows, self._scores(hidden[:, 0]), self._picking)
 
     @torch.inference_mode()
     def drop(self, rows: Sequence[Row | Reading]) -> None:
         """Take rows out of the batch; the last rows take their places."""
         gone = {id(row) for row in rows}
+        self._picking = None if gone else self._picking
         for place in [place for place, row in enumerate(self.rows) if id(row) in gone][::-1]:
             moved, last = self.rows.pop(), len(self.rows)
             if place < last:
@@ -129,6 +135,7 @@ class Decoder:
     def clear(self) -> None:
         """Forget the rows under way; after an error, say."""
         self.rows.clear()
+        self._picking = None
 
     def _read(self, firsts: Sequence[Row], readings: Sequence[Reading]) -> dict[int, Tensor]:
         """id -> hidden states [places asked for, H] of what is read into the places behind the rows under way, which it joins."""
@@ -183,11 +190,14 @@ class Decoder:
     def _scores(self, hidden: Tensor) -> Tensor:
         return self.model.get_output_embeddings()(hidden).float()
 
-    def _sample(self, rows: list[Row], scores: Tensor) -> list[Row]:
+    def _picking_of(self, rows: Sequence[Row]) -> Picking:
+        return picking([row.sampling for row in rows], self.model.device)
+
+    def _sample(self, rows: list[Row], scores: Tensor, how: Picking) -> list[Row]:
         """The next token of each row; those that ended leave the batch and are returned."""
         uniforms = torch.tensor([row.uniforms[len(row.new_ids)] for row in rows], device=scores.device, dtype=torch.float)
         is_full = torch.tensor([len(row.new_ids) == len(row.uniforms) - 1 for row in rows], device=scores.device)
-        chosen, logps = pick_tokens(scores, uniforms, self.temperature)
+        chosen, logps = pick_tokens(scores, uniforms, how)
         if is_full.any():   # no room for more: the turn is ended here
             chosen, logps = chosen.where(~is_full, self.end), logps.where(~is_full, scores.log_softmax(-1)[:, self.end])
         for row, token, logp in zip(rows, chosen.tolist(), logps.tolist(), strict=True):
@@ -224,20 +234,3 @@ def check_scores(config: Any) -> None:
         if getattr(config, name, None) not in (None, 1, 1.0):
             raise ValueError(f"{config.model_type}: config.{name} is {getattr(config, name)}; scores scaled or capped are not computed here. "
                              "Serve the model behind an OpenAI-compatible endpoint (lib.policy.remote).")
-
-
-def pick_tokens(scores: Tensor, uniforms: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """One token a row by inverse transform sampling, and its log-probability at temperature 1.
-
-    Args:
-        scores: [B, V] before softmax.
-        uniforms: [B] in [0, 1); unused at temperature 0.
-    """
-    logps = scores.log_softmax(-1)
-    if temperature == 0:
-        chosen = scores.argmax(-1)
-    else:
-        cumulative = (scores / temperature).softmax(-1).cumsum(-1)
-        chosen = torch.searchsorted(cumulative, (uniforms * cumulative[:, -1])[:, None], right=True)[:, 0]
-        chosen = chosen.clamp(max=scores.size(-1) - 1)
-    return chosen, logps.gather(1, chosen[:, None])[:, 0]

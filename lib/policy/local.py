@@ -15,6 +15,7 @@ import numpy as np
 from lib.chat import Chat
 from lib.policy.cache import Shelf
 from lib.policy.decoding import Decoder, Reading, Row
+from lib.policy.sampling import OWN, Sampling
 from lib.policy.waiting import Group, Ticket, Waiting
 from lib.search.pieces import num_pieces
 from lib.search.state import State, Step
@@ -38,7 +39,8 @@ class LocalPolicy:
     probabilities and log-probabilities of given steps ride in the same batches. One thread at a time.
 
     Args:
-        temperature: 0 takes the likeliest token (ToolBench samples local models at 0.5).
+        temperature, top_p, max_new_tokens: of requests that leave them open, see `lib.policy.sampling` (ToolBench samples local models at a
+            temperature of 0.5).
         max_context: tokens of prompt and step together; a state whose prompt leaves no room gets a failed step.
         shelf_tokens: tokens whose keys and values are kept between calls.
         most_rows: steps written at once; the others wait.
@@ -46,18 +48,17 @@ class LocalPolicy:
             longer one is written alone. With `shelf_tokens` this is the memory of the policy: each token takes 2 x layers x key-value
             heads x head dimension numbers.
     Raises:
-        ValueError: the model's scores or attention are of a kind that is not computed here.
+        ValueError: the model's scores or attention are of a kind that is not computed here, or a parameter of sampling is out of range.
     """
 
     def __init__(
-        self, model: Any, chat: Chat, *, temperature: float = 0.5, max_new_tokens: int = 96, max_context: int = 1024,
-        shelf_tokens: int = 80_000, most_rows: int = MOST_ROWS,
-        most_tokens: int = MOST_TOKENS,
+        self, model: Any, chat: Chat, *, temperature: float = 0.5, top_p: float = 1.0, max_new_tokens: int = 96, max_context: int = 1024,
+        shelf_tokens: int = 80_000, most_rows: int = MOST_ROWS, most_tokens: int = MOST_TOKENS,
     ) -> None:
         self.model, self.chat, self._end = model.eval(), chat, chat.tokenizer.eos_token_id   # asked for at every token
-        self.temperature, self.max_new_tokens, self.max_context = temperature, max_new_tokens, max_context
+        self.sampling, self.max_context = Sampling(temperature, top_p, max_new_tokens), max_context
         self.shelf = Shelf(shelf_tokens)
-        self._decoder = Decoder(model, self.shelf, temperature=temperature, end=self._end, most_tokens=most_tokens,
+        self._decoder = Decoder(model, self.shelf, end=self._end, most_tokens=most_tokens,
                                 has_ended=partial(has_ended, chat.tokenizer, self._end))
         self._waiting = Waiting(most_rows=most_rows, most_tokens=most_tokens)
         self._tickets: dict[int, Ticket] = {}    # id of a row under way -> what it belongs to
@@ -77,9 +78,9 @@ class LocalPolicy:
         """Tokens sampled so far."""
         return self._decoder.num_new_tokens
 
-    async def sample(self, states: Sequence[State], n: int = 1, *, seeds: Sequence[int]) -> list[list[Step]]:
-        """n steps for each state, with log-probabilities at temperature 1."""
-        return self._reply(self.submit(states, n, seeds=seeds))
+    async def sample(self, states: Sequence[State], n: int = 1, *, seeds: Sequence[int], sampling: Sampling = OWN) -> list[list[Step]]:
+        """n steps for each state, with log-probabilities at temperature 1 among all tokens."""
+        return self._reply(self.submit(states, n, seeds=seeds, sampling=sampling))
 
     async def logps(self, states: Sequence[State], steps: Sequence[Step]) -> list[float]:
         """Log-probability (nats, temperature 1) of each step from its state, summed over its tokens.
@@ -97,13 +98,14 @@ class LocalPolicy:
         """
         return self._reply(self.submit_labels(states, labels))
 
-    def submit(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> Ticket:
-        """Ask for n steps for each state. Nothing is read or written before `advance`."""
-        rows = []
+    def submit(self, states: Sequence[State], n: int, *, seeds: Sequence[int], sampling: Sampling = OWN) -> Ticket:
+        """Ask for n steps for each state; whatever the parameters, they share batches with all others. Nothing is read or written before
+        `advance`."""
+        rows, sampling = [], sampling.over(self.sampling)
         for state, seed in zip(states, seeds, strict=True):
-            draws = np.random.default_rng(seed).random((n, self.max_new_tokens))
-            fits = len(self.chat.state_ids(state)) + self.max_new_tokens <= self.max_context
-            rows.append([self._row(state, draws[k]) for k in range(n)] if fits else [])
+            draws = np.random.default_rng(seed).random((n, sampling.max_new_tokens))
+            fits = len(self.chat.state_ids(state)) + sampling.max_new_tokens <= self.max_context
+            rows.append([self._row(state, draws[k], sampling) for k in range(n)] if fits else [])
         return self._submit(rows, lambda: [[self._step(row) for row in group] or [Step(failed=True)] * n for group in rows])
 
     def submit_logps(self, states: Sequence[State], steps: Sequence[Step]) -> Ticket:
@@ -197,9 +199,9 @@ class LocalPolicy:
     def _key(self, state: State) -> int:
         return hash(self.chat.head_ids(state))
 
-    def _row(self, state: State, uniforms: np.ndarray) -> StepRow:
+    def _row(self, state: State, uniforms: np.ndarray, sampling: Sampling) -> StepRow:
         begun = num_pieces(self.chat.tokenizer.decode(state.begun), state.level) if state.begun else 0
-        return StepRow(np.array(self.chat.state_ids(state)), self._key(state), uniforms, state=state, num_pieces=begun)
+        return StepRow(np.array(self.chat.state_ids(state)), self._key(state), uniforms, sampling, state=state, num_pieces=begun)
 
     def _step(self, row: StepRow) -> Step:
         """The step that a row wrote; of a piece the text as it is, since half a call is none."""

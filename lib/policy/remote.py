@@ -16,6 +16,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from lib.chat import Message, as_tools, state_messages
 from lib.evaluate.llm_judge import MAX_ATTEMPTS, MAX_WAIT_SECONDS, PASSING, Connect
+from lib.policy.sampling import OWN, Sampling
 from lib.search.state import State, Step
 from lib.toolcall import compact_json, parse_step
 
@@ -28,32 +29,35 @@ class RemotePolicy:
     Args:
         connect: opens a client; see `lib.evaluate.llm_judge.endpoint`.
         model: its name there.
+        temperature, max_new_tokens: of requests that leave them open. Where a request leaves `top_p` open, none is sent, and the endpoint
+            has its own.
         concurrency: requests under way at once.
         retry_seconds: first wait after a passing error; it doubles from attempt to attempt.
     """
 
     def __init__(self, connect: Connect, model: str, *, temperature: float = 0.5, max_new_tokens: int = 512, concurrency: int = 32,
                  retry_seconds: float = 1.0) -> None:
-        self.model, self.temperature, self.max_new_tokens = model, temperature, max_new_tokens
+        self.model, self.sampling = model, Sampling(temperature, None, max_new_tokens)
         self.num_new_tokens = 0   # as the endpoint counts them
         self._connect, self._concurrency, self._retry_seconds = connect, concurrency, retry_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def sample(self, states: Sequence[State], n: int = 1, *, seeds: Sequence[int]) -> list[list[Step]]:
+    async def sample(self, states: Sequence[State], n: int = 1, *, seeds: Sequence[int], sampling: Sampling = OWN) -> list[list[Step]]:
         """n steps for each state; a failed one where the conversation is longer than the model's context.
 
         Raises:
             openai.OpenAIError: the endpoint refuses, or an error did not pass.
         """
         self._enter_loop()
-        asked = [self._step(state, seed + k) for state, seed in zip(states, seeds, strict=True) for k in range(n)]
+        sampling = sampling.over(self.sampling)
+        asked = [self._step(state, seed + k, sampling) for state, seed in zip(states, seeds, strict=True) for k in range(n)]
         steps = await asyncio.gather(*asked)
         return [steps[first:first + n] for first in range(0, len(steps), n)]
 
-    async def _step(self, state: State, seed: int) -> Step:
+    async def _step(self, state: State, seed: int, sampling: Sampling) -> Step:
         async with self._places:
             try:
-                found = await self._complete(state, seed)
+                found = await self._complete(state, seed, sampling)
             except openai.BadRequestError as error:
                 if "context" not in str(error).lower():   # what OpenAI and vLLM both write where a prompt is too long
                     raise
@@ -61,16 +65,17 @@ class RemotePolicy:
         self.num_new_tokens += found.usage.completion_tokens if found.usage else 0
         return _read(found.choices[0].message, state) if found.choices else Step(failed=True)
 
-    async def _complete(self, state: State, seed: int) -> Any:
+    async def _complete(self, state: State, seed: int, sampling: Sampling) -> Any:
         """The endpoint's answer, asked for again after errors that pass."""
         attempts = AsyncRetrying(stop=stop_after_attempt(MAX_ATTEMPTS), retry=retry_if_exception_type(PASSING), reraise=True,
                                  wait=wait_random_exponential(multiplier=self._retry_seconds, max=MAX_WAIT_SECONDS))
-        tools = {"tools": as_tools(state.functions)} if state.functions else {}
+        given = {"tools": as_tools(state.functions)} if state.functions else {}
+        given |= {} if sampling.top_p is None else {"top_p": sampling.top_p}
         async for attempt in attempts:
             with attempt:
                 return await self._client.chat.completions.create(
-                    model=self.model, messages=api_messages(state), temperature=self.temperature, max_tokens=self.max_new_tokens,
-                    seed=seed, **tools)
+                    model=self.model, messages=api_messages(state), temperature=sampling.temperature, max_tokens=sampling.max_new_tokens,
+                    seed=seed, **given)
         raise AssertionError("the last attempt returns or raises")
 
     def _enter_loop(self) -> None:

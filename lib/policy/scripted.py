@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from lib.policy.sampling import OWN, Sampling
 from lib.search.state import State, Step
 
 Rule = Callable[[State], Step]
@@ -13,7 +14,7 @@ Script = Mapping[Path, Sequence[Step]]     # what to do there, the first time an
 
 
 class ScriptedPolicy:
-    """Proposes the steps of a script, whatever the seed.
+    """Proposes the steps of a script, whatever the seed and the parameters of sampling.
 
     A rule is asked for each step. A table is read by the path so far: the k-th question from a state gives its k-th step,
     counted for each query apart, so that searches can run side by side.
@@ -25,7 +26,7 @@ class ScriptedPolicy:
         self._rules = rules
         self._num_asked: Counter[tuple[str, Path]] = Counter()
 
-    async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
+    async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int], sampling: Sampling = OWN) -> list[list[Step]]:
         return [[self._next_step(state) for _ in range(n)] for state in states]
 
     def _next_step(self, state: State) -> Step:

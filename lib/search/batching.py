@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from lib.policy.sampling import OWN, Sampling, as_keyword
 from lib.search.state import Policy, State, Step
 
-Kind = tuple[str, Any]    # what is asked, and what a batch shares: ("sample", n), ("label_probs", labels), ("logps", None)
+Kind = tuple[str, Any]    # what is asked, and what a batch shares: ("sample", (n, sampling)), ("label_probs", labels), ("logps", None)
 Reply = asyncio.Future[list[Any]]
 PATIENCE_SECONDS = 0.005  # how long a batch waits for a search that neither asks nor ends; short beside a model's step
 
@@ -77,8 +78,9 @@ class BatchedPolicy:
         self._waiting: list[Request] = []
         self._something_happened = asyncio.Event()
 
-    async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
-        return await self.request(("sample", n), states, seeds)
+    async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int], sampling: Sampling = OWN) -> list[list[Step]]:
+        """As the inner policy's, which must have the keyword where `sampling` is given."""
+        return await self.request(("sample", (n, sampling)), states, seeds)
 
     async def label_probs(self, states: Sequence[State], labels: Sequence[str]) -> list[list[float]]:
         """As the inner policy's, which must have it."""
@@ -151,8 +153,8 @@ class BatchedPolicy:
 
     def _submit(self, request: Request) -> Ticket:
         match request.kind:
-            case "sample", n:
-                return self._inner.submit(request.states, n, seeds=request.given)
+            case "sample", (n, sampling):
+                return self._inner.submit(request.states, n, seeds=request.given, **as_keyword(sampling))
             case "label_probs", labels:
                 return self._inner.submit_labels(request.states, labels)
             case _:
@@ -194,8 +196,8 @@ class BatchedPolicy:
         """The inner policy's reply, counted and checked."""
         began = time.perf_counter()
         match kind:
-            case "sample", n:
-                rows: list[Any] = await self._inner.sample(states, n, seeds=given)
+            case "sample", (n, sampling):
+                rows: list[Any] = await self._inner.sample(states, n, seeds=given, **as_keyword(sampling))
             case "label_probs", labels:
                 rows = await self._inner.label_probs(states, labels)
             case _:
@@ -215,8 +217,8 @@ class OneSearch:
         self._batched = batched
         self._replies: set[Reply] = set()   # that it waits for
 
-    async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
-        return await self._reply(("sample", n), states, seeds)
+    async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int], sampling: Sampling = OWN) -> list[list[Step]]:
+        return await self._reply(("sample", (n, sampling)), states, seeds)
 
     async def label_probs(self, states: Sequence[State], labels: Sequence[str]) -> list[list[float]]:
         """As the inner policy's, which must have it."""

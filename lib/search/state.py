@@ -99,7 +99,8 @@ class State:
 class Policy(Protocol):
     """Proposes steps. Implementations: local (transformers), remote (OpenAI-compatible), scripted, the expert.
 
-    Some weigh labels, too: `label_probs(states, labels)`, see `lib.policy.local`.
+    Some weigh labels, too: `label_probs(states, labels)`, see `lib.policy.local`. Some take parameters of a request by a keyword
+    `sampling`, see `lib.policy.sampling`; without it they have their own.
     """
 
     async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
