@@ -1,18 +1,23 @@
 """Preference training with what pairs have in common computed once, against TRL's DPOTrainer: same pairs, same loss, the reference included.
 
     python -m bench.preference [--prompt 900] [--completion 60] [--siblings 2] [--num-states 24] [--rounds 3]
+                               [--device cuda] [--attention auto] [--checkpointing]
 
 Random tokens on the embedded base model: time depends on lengths alone. Of the `--siblings` steps of a state the first is chosen and each
 other rejected, which is one pair at 2. Both take the reference's log-probabilities first and train one epoch on batches of as many pairs;
 TRL runs with `precompute_ref_log_probs`, on token ids as they are. Each program has a process of its own, in which it runs again and again,
 in turn with the other; its memory is what the first run took at its highest beyond what stood there with the model loaded (of the GPU where
 there is one, else of the process, read from /proc, so on Linux). Loss of the first step is compared. The last line is one JSON object.
+`--attention` is ours alone (`lib.train.branch_attention`): `flex` reads trunk and branches in one row with a mask of blocks, `sdpa` never
+does, `auto` does under `--checkpointing`, which both programs get, on a GPU that has the kernel. On a GPU the programs take one more turn
+at first, in which kernels are compiled, and which is not counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,13 +25,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
 from lib.policy.load import load_model
+from lib.train.branch_attention import Attention, set_attention
 from lib.train.loop import Schedule, reference_logps, train_preferences
 from lib.train.rows import PairRow
 
@@ -59,13 +65,20 @@ def main() -> None:
     parser.add_argument("--siblings", type=int, default=2, help="steps of one state: one chosen, the others rejected")
     parser.add_argument("--num-states", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3, help="times that the two programs take turns")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--attention", choices=get_args(Attention), default="auto", help="of ours")
+    parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing, of both")
     options = parser.parse_args()
+    take_device(options.device, options.attention)
+    ours_with = {"attention": options.attention, "checkpointing": options.checkpointing}
+    on_gpu = options.device == "cuda"
     rows = random_rows(options.num_states, options.prompt, options.completion, options.siblings)
     batch_size = STATES_A_BATCH.get(options.siblings, DEFAULT_STATES) * (options.siblings - 1)
     spawn = get_context("spawn")
     with ProcessPoolExecutor(1, spawn) as here, ProcessPoolExecutor(1, spawn) as there:
-        runs = [(here.submit(our_run, rows, batch_size).result(), there.submit(trl_run, rows, batch_size).result())
-                for _ in range(options.rounds)]
+        runs = [(here.submit(our_run, rows, batch_size, **ours_with).result(),
+                 there.submit(trl_run, rows, batch_size, checkpointing=options.checkpointing).result())
+                for _ in range(options.rounds + on_gpu)][on_gpu:]
     ratios = [theirs.seconds / ours.seconds for ours, theirs in runs]
     ours, theirs = runs[0]
     check_same_work(ours, theirs)
@@ -76,7 +89,21 @@ def main() -> None:
                       "ours_seconds": median(one.seconds for one, _ in runs), "trl_seconds": median(one.seconds for _, one in runs),
                       "ours_mb": ours.peak_mb, "trl_mb": theirs.peak_mb, "losses": [ours.loss, theirs.loss], "num_pairs": len(rows),
                       "prompt": options.prompt, "completion": options.completion, "siblings": options.siblings,
-                      "threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()}))
+                      "threads": torch.get_num_threads(), "cuda": on_gpu, **ours_with}))
+
+
+def take_device(device: str, attention: Attention) -> None:
+    """Let all programs run there: those that are started from now on see no GPU where it is the CPU.
+
+    Raises:
+        ValueError: there is no GPU, or the CPU cannot train with that attention.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no GPU. Take --device cpu.")
+    if device == "cpu" and attention == "flex":
+        raise ValueError("--attention flex: torch computes no gradients of flex attention on a CPU. Take --device cuda, or --attention sdpa.")
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def check_same_work(ours: Outcome, theirs: Outcome) -> None:
@@ -121,16 +148,21 @@ class Watch:
         return int(Path("/proc/self/status").read_text(encoding="ascii").partition(mark)[2].split()[0]) * 1024
 
 
-def our_run(rows: list[PairRow], batch_size: int, model: Any = None) -> Outcome:
+def our_run(
+    rows: list[PairRow], batch_size: int, model: Any = None, *, attention: Attention = "auto", checkpointing: bool = False,
+) -> Outcome:
     """The reference's log-probabilities, and one epoch; of the embedded base model where no other is given."""
     model = model or load_model("assets/base")[0]
+    set_attention(model, attention)
+    if checkpointing:
+        model.gradient_checkpointing_enable()
     watch = Watch()
     references = reference_logps(model, rows, batch_size=batch_size)
     curve = train_preferences(model, rows, references, Schedule(1, batch_size, LEARNING_RATE), beta=BETA, seed=0)
     return watch.outcome(curve[0]["loss"])
 
 
-def trl_run(rows: list[PairRow], batch_size: int, model: Any = None) -> Outcome:
+def trl_run(rows: list[PairRow], batch_size: int, model: Any = None, *, checkpointing: bool = False) -> Outcome:
     """The same through TRL; the making of the trainer, a fraction of a second, is timed with it."""
     base, tokenizer = load_model("assets/base")
     model = model or base
@@ -138,7 +170,7 @@ def trl_run(rows: list[PairRow], batch_size: int, model: Any = None) -> Outcome:
     data = Dataset.from_list([{f"{side}_ids": list(getattr(row, side)) for side in names} for row in rows])
     with TemporaryDirectory() as folder:
         config = DPOConfig(output_dir=folder, beta=BETA, report_to=[], use_cpu=not torch.cuda.is_available(), bf16=False, max_length=None,
-                           per_device_train_batch_size=batch_size, gradient_checkpointing=False, precompute_ref_log_probs=True,
+                           per_device_train_batch_size=batch_size, gradient_checkpointing=checkpointing, precompute_ref_log_probs=True,
                            precompute_ref_batch_size=batch_size, num_train_epochs=1, learning_rate=LEARNING_RATE, logging_steps=1,
                            save_strategy="no", disable_tqdm=True)
         watch = Watch()     # the reference's pass is part of making the trainer, or of training

@@ -103,7 +103,8 @@ class Planted:
     trunk_ids: Tensor          # [B, T] padded on the right
     branch_ids: Tensor         # [B, M] likewise; M is 0 where nothing branches
     branch_positions: Tensor   # [B, M]
-    branch_mask: Tensor        # [B, 1, M, T + M] what a branch's token sees: the trunk before it, and its own branch up to itself
+    branch_starts: Tensor      # [B, M] tokens of the trunk before the token's branch
+    branches: Tensor           # [B, M] number of its branch, from 1 on; 0 is padding
     sources: Tensor            # [N] index among the B * (T + M) places of the token that predicts a target
     targets: Tensor            # [N] tokens that are scored, those that sides have in common once
     terms: Tensor              # [S] which of the N each learnt token of each side is
@@ -113,13 +114,14 @@ class Planted:
         """The same on a device."""
         return Planted(*(tensor.to(device) for tensor in vars(self).values()))
 
+    def row(self) -> tuple[Tensor, Tensor]:
+        """[B, T + M] tokens and their positions, the branches behind their trunk."""
+        order = torch.arange(self.trunk_ids.size(1), device=self.trunk_ids.device).expand_as(self.trunk_ids)
+        return torch.cat([self.trunk_ids, self.branch_ids], dim=1), torch.cat([order, self.branch_positions], dim=1)
 
-def planted(rows: Sequence[PairRow], *, window: int | None = None) -> Planted:
-    """The pairs as tensors.
 
-    Args:
-        window: tokens back that the model's attention reaches; None reaches all.
-    """
+def planted(rows: Sequence[PairRow]) -> Planted:
+    """The pairs as tensors."""
     trunks, lines = plant(rows)
     length, most = max(len(trunk.ids) for trunk in trunks), max(len(trunk.grown) for trunk in trunks)
     width = length + most
@@ -132,9 +134,8 @@ def planted(rows: Sequence[PairRow], *, window: int | None = None) -> Planted:
             terms.append(scored.setdefault((source, int(line.ids[index])), len(scored)))
             owners.append(owner)
     sources, targets = torch.tensor(list(scored), dtype=torch.long).reshape(-1, 2).unbind(1)
-    ids, positions, starts, branches = (_padded([[token[part] for token in trunk.grown] for trunk in trunks], most) for part in range(4))
-    mask = _branch_mask(positions, starts, branches, length, window)
-    return Planted(_padded([trunk.ids for trunk in trunks], length), ids, positions, mask, sources, targets, torch.tensor(terms),
+    of_branches = (_padded([[token[part] for token in trunk.grown] for trunk in trunks], most) for part in range(4))
+    return Planted(_padded([trunk.ids for trunk in trunks], length), *of_branches, sources, targets, torch.tensor(terms),
                    torch.tensor(owners))
 
 
@@ -146,16 +147,32 @@ def _padded(lists: Sequence[Sequence[int] | np.ndarray], length: int) -> Tensor:
     return torch.from_numpy(table)
 
 
-def _branch_mask(positions: Tensor, starts: Tensor, branches: Tensor, length: int, window: int | None) -> Tensor:
-    """[B, 1, M, length + M]; padding is a branch of its own, number 0, and sees itself: no empty row."""
+def branch_mask(batch: Planted, window: int | None) -> Tensor:
+    """[B, 1, M, T + M] what a branch's token sees: the trunk before it, and its own branch up to itself.
+
+    Padding is a branch of its own, number 0, and sees itself: no empty row.
+
+    Args:
+        window: tokens back that the model's attention reaches; None reaches all.
+    """
+    positions, starts, branches = batch.branch_positions, batch.branch_starts, batch.branches
     most = positions.size(1)
-    trunk_order = torch.arange(length)
+    trunk_order = torch.arange(batch.trunk_ids.size(1), device=positions.device)
     on_trunk = trunk_order < starts[..., None]
-    on_branch = (branches[:, :, None] == branches[:, None, :]) & torch.ones(most, most, dtype=torch.bool).tril()
+    on_branch = (branches[:, :, None] == branches[:, None, :]) & torch.ones(most, most, dtype=torch.bool, device=positions.device).tril()
     if window is not None:
         on_trunk &= positions[..., None] - trunk_order < window
         on_branch &= positions[:, :, None] - positions[:, None, :] < window
     return torch.cat([on_trunk, on_branch], dim=2)[:, None]
+
+
+def row_mask(batch: Planted, window: int | None) -> Tensor:
+    """[B, 1, T + M, T + M] the same of trunk and branches in one row."""
+    order = torch.arange(batch.trunk_ids.size(1), device=batch.trunk_ids.device)
+    back = order[:, None] - order
+    trunk_mask = ((back >= 0) & (back < (window or len(order)))).expand(len(batch.trunk_ids), 1, -1, -1)
+    no_branch = trunk_mask.new_zeros(*trunk_mask.shape[:3], batch.branch_ids.size(1))
+    return torch.cat([torch.cat([trunk_mask, no_branch], dim=3), branch_mask(batch, window)], dim=2)
 
 
 def tree_batches(items: Sequence[Item], row: Callable[[Item], PairRow], *, batch_size: int, rng: Random | None = None) -> list[list[Item]]:
