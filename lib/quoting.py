@@ -26,6 +26,15 @@ def small_beginning(text: str) -> str:
     return text[:1].lower() + text[1:] if text[1:2] == text[1:2].lower() else text
 
 
+def noted(facts: Sequence[str], thought: str) -> str:
+    """A thought behind the note of what was found so far: read once, from the newest response, a fact is copied on from note to note.
+
+    >>> noted(("51.62", "Oslo"), "I can answer.")
+    'Found: 51.62; Oslo. I can answer.'
+    """
+    return f"Found: {'; '.join(facts)}. {thought}".rstrip() if facts else thought
+
+
 def crossing(question: str, function: FunctionSchema, offered: Sequence[FunctionSchema]) -> str:
     """The question up to the first of its words that tell the function best, and the function's description from there.
 

@@ -19,7 +19,7 @@ from lib.hub.session import Session
 from lib.policy.scripted import ScriptedPolicy
 from lib.search.annotate import annotate
 from lib.search.dfsdt import dfsdt
-from lib.search.expert import TELLING_THOUGHTS, Conduct, Expert, Progress, read_progress, right_arguments, serves, short_answer
+from lib.search.expert import TELLING_THOUGHTS, Conduct, Expert, Progress, fact_of, read_progress, right_arguments, serves, short_answer
 from lib.search.finish import answer_text
 from lib.search.state import FINISH, Code, Observation, State, Step
 from lib.trees.pairs import step_pairs
@@ -59,6 +59,10 @@ def next_step(query: Query, state: State, conduct: Conduct = FAULTLESS, *, seed:
 def right_step(query: Query, index: int, *, function: int = 0) -> Step:
     name = query.plan[index].functions[function]
     return Step(name=name, arguments=right_arguments(load_hub(), query.plan[index], name))
+
+
+def full_answer(query: Query) -> str:
+    return short_answer([fact_of(load_hub(), step) for step in query.plan])
 
 
 def start(query: Query) -> State:
@@ -106,7 +110,7 @@ def test_a_faultless_annotator_of_faultless_tools_carries_out_the_plan_and_answe
         tree = search(query, FAULTLESS, failures=NO_FAILURES)
         path = success_edges(tree)
         assert [serves(hub, query, edge.step) for edge in path[:-1]] == list(range(len(query.plan)))
-        assert answer_text(tree) == short_answer(query) and all(fact in answer_text(tree) for fact in query.facts)
+        assert answer_text(tree) == full_answer(query) and all(fact in answer_text(tree) for fact in query.facts)
         assert num_steps(tree) == len(path) == len(query.plan) + 1   # nothing beside the path
         assert step_pairs(tree) == []
 
@@ -265,16 +269,17 @@ def two_step_query() -> Query:
 
 
 @pytest.mark.parametrize("turns, done, dead, retries, lost", [
-    ([], set(), 0, False, False),
-    ([(0, HEALTHY)], {0}, 0, False, False),
-    ([(0, HEALTHY), (1, HEALTHY)], {0, 1}, 0, False, False),
-    ([(0, LIMITED)], set(), 0, True, False),
-    ([(0, LIMITED), (0, HEALTHY)], {0}, 0, False, False),
-    ([(0, DEAD)], set(), 1, False, True),
-    ([(0, HEALTHY), (1, DEAD)], {0}, 1, False, True),
-    ([(0, HEALTHY), (None, HEALTHY)], {0}, 0, False, True),    # a healthy call of nothing asked for
-    ([(None, LIMITED)], set(), 0, False, True),                # a wrong call is not worth a retry
-    ([(None, HEALTHY), (0, HEALTHY)], {0}, 0, False, False),   # recovered
+    ([], [], 0, False, False),
+    ([(0, HEALTHY)], [0], 0, False, False),
+    ([(0, HEALTHY), (1, HEALTHY)], [0, 1], 0, False, False),
+    ([(0, LIMITED)], [], 0, True, False),
+    ([(0, LIMITED), (0, HEALTHY)], [0], 0, False, False),
+    ([(0, DEAD)], [], 1, False, True),
+    ([(1, HEALTHY), (0, HEALTHY), (1, HEALTHY)], [1, 0], 0, False, False),   # in the order found
+    ([(0, HEALTHY), (1, DEAD)], [0], 1, False, True),
+    ([(0, HEALTHY), (None, HEALTHY)], [0], 0, False, True),    # a healthy call of nothing asked for
+    ([(None, LIMITED)], [], 0, False, True),                # a wrong call is not worth a retry
+    ([(None, HEALTHY), (0, HEALTHY)], [0], 0, False, False),   # recovered
 ])
 def test_progress_is_read_from_the_conversation(turns, done, dead, retries, lost):
     query, state = two_step_query(), start(two_step_query())
@@ -300,6 +305,20 @@ def test_a_call_serves_its_plan_step_however_its_values_are_spelt():
         assert serves(hub, query, Step(name=name, arguments=wrong)) is None
 
 
+def test_every_thought_begins_with_what_was_found_so_far():
+    query = two_step_query()
+    facts, state = [fact_of(load_hub(), step) for step in query.plan], start(query)
+    thoughts = []
+    for index in range(3):
+        step = next_step(query, state, replace(FAULTLESS, thought_rate=1.0))
+        thoughts.append(step.thought)
+        state = state.after(step, HEALTHY) if index < 2 else state
+    assert not thoughts[0].startswith("Found:")
+    assert thoughts[1].startswith(f"Found: {facts[0]}. ")
+    assert thoughts[2].startswith(f"Found: {facts[0]}; {facts[1]}. ")
+    assert json.loads(step.arguments)["final_answer"] == f"They are {facts[0]}; {facts[1]}."
+
+
 # --- the tempter ---
 
 
@@ -309,7 +328,7 @@ def test_a_step_of_the_tempter_that_is_right_is_no_mistake():
     def knows(state: State) -> Step:
         done = read_progress(load_hub(), query, state).done
         missing = [index for index in range(2) if index not in done]
-        return replace(right_step(query, missing[0]) if missing else answer(short_answer(query)), thought="tempted")
+        return replace(right_step(query, missing[0]) if missing else answer(full_answer(query)), thought="tempted")
 
     tree = search(query, replace(ERRING, tempter_share=1.0), tempter=ScriptedPolicy(knows), failures=NO_FAILURES)
     assert tree.win
@@ -338,7 +357,7 @@ def test_a_tempters_answer_without_the_facts_is_sent_back_and_stands_beside_the_
     conduct = Conduct(mistake_rate=1.0, second_mistake_rate=0.0, recovery_rate=0.0, tempter_share=1.0)
     [tree] = annotate(hub, [query], conduct, seed=0, tempter=guess, **LIMITS | {"beam": 3}).results
     pairs = step_pairs(tree)
-    assert tree.win and answer_text(tree) == short_answer(query)
+    assert tree.win and answer_text(tree) == full_answer(query)
     assert (FINISH, Code.BAD_FINISH) in {(pair.rejected.name, pair.rejected_code) for pair in pairs}
     assert pairs[-1].chosen_is_finish and not pairs[0].chosen_is_finish
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.quoting import crossing, small_beginning
+from lib.quoting import crossing, noted, small_beginning
 
 
 def function(name: str, description: str) -> dict:
@@ -49,3 +49,9 @@ def test_a_capital_at_the_beginning_is_made_small_unless_the_word_is_an_abbrevia
     assert small_beginning("ISO code of a country") == "ISO code of a country"
     assert small_beginning("A list") == "a list"
     assert small_beginning("") == ""
+
+
+def test_a_note_stands_before_a_thought_and_is_absent_where_nothing_was_found():
+    assert noted(["51.62", "Oslo"], "I can answer.") == "Found: 51.62; Oslo. I can answer."
+    assert noted(["Oslo"], "") == "Found: Oslo."
+    assert noted([], "I can answer.") == "I can answer."

@@ -22,11 +22,11 @@ from lib.search.state import FINISH, Code, State, Step
 from lib.toolcall import compact_json, parse_step
 from lib.train.pretrain import PretrainSettings, new_model, plainness, pretrain, rows, step_accuracy
 from lib.worlds.asking import ASK_ONE, ASK_TWO, ask
-from lib.worlds.episode import make_goals, make_row, response
-from lib.worlds.practice import copy_row, drill_row, lookup_row
+from lib.worlds.episode import PERMANENT, TRANSIENT, make_goals, make_row, response
 from lib.worlds.ideas import MODIFIERS, NUM_OWN, Idea, attributes, sample_values, some_keywords
 from lib.worlds.lexicon import ATTRIBUTES
 from lib.worlds.play import WorldSession, make_task, measure_episodes, play_episodes
+from lib.worlds.practice import copy_row, drill_row, lookup_row, recovery_row
 from lib.worlds.questions import CLOSERS, OPENERS, QUERIES
 from lib.worlds.tokenizer import kept_tokenizer, train_tokenizer
 from lib.worlds.world import DOCUMENT_ONE, DOCUMENT_TWO, World, make_world
@@ -287,6 +287,23 @@ def test_a_copying_row_learns_its_first_half_again(chat: Chat):
     row = copy_row(Random(0), chat, length=9)
     assert sum(row.trained) == 9 and row.trained[-9:] == [True] * 9
     assert row.ids[-9:] == row.ids[-9 - len(chat.generation_ids) - 9 : -9 - len(chat.generation_ids)]
+
+
+@pytest.mark.parametrize("atlas_share", [0.0, 1.0])
+def test_a_recovery_row_calls_a_busy_function_again_and_leaves_a_dead_one(chat: Chat, atlas_share: float):
+    num_left = 0
+    for seed in range(20):
+        row = recovery_row(Random(seed), chat, num_functions=4, num_queries=2, atlas_share=atlas_share)
+        for question in chat.tokenizer.decode(row.ids).split("<|user|>")[1:]:
+            calls = re.findall(r'<tool_call>(.*?)</tool_call>', question)
+            errors = re.findall(r'<\|tool\|>{"error":"(.*?)"', question)
+            assert len(calls) == len(errors) + 1
+            for before, error, after in zip(calls, errors, calls[1:], strict=False):
+                names = orjson.loads(before)["name"], orjson.loads(after)["name"]
+                assert (error in TRANSIENT and before == after) or (error in PERMANENT and names[0] != names[1])
+            num_left += sum(error in PERMANENT for error in errors)
+            assert len({orjson.loads(call)["name"] for call in calls}) > 1
+    assert num_left >= 40
 
 
 def test_a_lookup_row_calls_with_the_values_that_stand_beside_the_keys(chat: Chat):

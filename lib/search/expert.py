@@ -16,10 +16,10 @@ from typing import Any
 from lib.evaluate.facts import states_all
 from lib.hub.failures import TRANSIENT
 from lib.hub.phrasing import asked_as
-from lib.hub.plans import arguments_for, find_fact
+from lib.hub.plans import arguments_for, fact_text, find_fact
 from lib.hub.query_record import PlanStep, Query
 from lib.hub.registry import Hub
-from lib.quoting import crossing
+from lib.quoting import crossing, noted
 from lib.search.finish import GIVE_ANSWER, GIVE_UP, answer_in, parse_finish
 from lib.search.state import FINISH, Code, Policy, State, Step
 from lib.toolcall import compact_json
@@ -51,7 +51,7 @@ class Conduct:
 class Progress:
     """What a conversation has come to."""
 
-    done: set[int] = field(default_factory=set)  # indices of plan steps whose fact was found
+    done: list[int] = field(default_factory=list)  # indices of plan steps whose fact was found, in that order
     dead: dict[str, str] = field(default_factory=dict)  # functions that failed for good -> arguments of the last call
     retry: Step | None = None  # last call, where it was turned away for now
     is_lost: bool = False  # the last step led nowhere
@@ -85,7 +85,7 @@ class Expert:
         self._seen_dead |= set(progress.dead)
         rate = self.conduct.second_mistake_rate if state.diversity else self.conduct.mistake_rate
         if progress.is_lost and not state.diversity and (progress.is_led_astray or rng.random() > self.conduct.recovery_rate):
-            return self._give_up(rng)
+            return self._give_up(rng, progress)
         if rng.random() < rate and (step := await self._mistake(rng, state, progress, seed)):
             return step
         return self._right_step(rng, state, progress)
@@ -93,33 +93,40 @@ class Expert:
     def _right_step(self, rng: Random, state: State, progress: Progress) -> Step:
         missing = [index for index in range(len(self.query.plan)) if index not in progress.done]
         if not missing:
-            thought = self._thought(rng, ANSWER_THOUGHTS)
-            return Step(thought, FINISH, compact_json({"return_type": GIVE_ANSWER, "final_answer": short_answer(self.query)}))
+            thought = self._thought(rng, progress, ANSWER_THOUGHTS)
+            return Step(thought, FINISH, compact_json({"return_type": GIVE_ANSWER, "final_answer": short_answer(self._found(progress))}))
         plan_step = self.query.plan[missing[0]]
         if progress.retry and progress.retry.name in plan_step.functions:
-            return Step(self._thought(rng, RETRY_THOUGHTS), progress.retry.name, progress.retry.arguments)
+            return Step(self._thought(rng, progress, RETRY_THOUGHTS), progress.retry.name, progress.retry.arguments)
         alive = [name for name in plan_step.functions if name not in self._seen_dead]
         if not alive:
-            return self._give_up(rng)
+            return self._give_up(rng, progress)
         name = rng.choice(alive)
         step = Step(name=name, arguments=right_arguments(self.hub, plan_step, name))
         is_other = any(name in progress.dead for name in plan_step.functions)
-        return self._with_reading(rng, state, missing[0], step, OTHER_THOUGHTS if is_other else ("",))
+        return self._with_reading(rng, state, progress, missing[0], step, OTHER_THOUGHTS if is_other else ("",))
 
-    def _with_reading(self, rng: Random, state: State, index: int, step: Step, openings: tuple[str, ...] = ("",)) -> Step:
+    def _with_reading(
+        self, rng: Random, state: State, progress: Progress, index: int, step: Step, openings: tuple[str, ...] = ("",)
+    ) -> Step:
         """The call behind a thought that leads from the question's words to those of the function's document."""
         if rng.random() >= self.conduct.thought_rate:
             return step
         documents = {function["name"]: function for function in state.functions}
         function = documents.get(step.name) or documents[self.query.plan[index].functions[0]]
         asked = asked_as(self.hub, self.query.plan, index, self.query.text)
-        return replace(step, thought=f"{rng.choice(openings)} {crossing(asked, function, state.functions)}".lstrip())
+        thought = f"{rng.choice(openings)} {crossing(asked, function, state.functions)}".lstrip()
+        return replace(step, thought=noted(self._found(progress), thought))
 
-    def _give_up(self, rng: Random) -> Step:
-        return Step(self._thought(rng, GIVE_UP_THOUGHTS), FINISH, compact_json({"return_type": GIVE_UP}))
+    def _give_up(self, rng: Random, progress: Progress) -> Step:
+        return Step(self._thought(rng, progress, GIVE_UP_THOUGHTS), FINISH, compact_json({"return_type": GIVE_UP}))
 
-    def _thought(self, rng: Random, options: tuple[str, ...]) -> str:
-        return rng.choice(options) if rng.random() < self.conduct.thought_rate else ""
+    def _thought(self, rng: Random, progress: Progress, options: tuple[str, ...]) -> str:
+        return noted(self._found(progress), rng.choice(options)) if rng.random() < self.conduct.thought_rate else ""
+
+    def _found(self, progress: Progress) -> list[str]:
+        """The facts found so far, those that only feed a later call among them."""
+        return [fact_of(self.hub, self.query.plan[index]) for index in progress.done]
 
     async def _mistake(self, rng: Random, state: State, progress: Progress, seed: int) -> Step | None:
         """A wrong next step; None where the tempter was right, or nothing fits."""
@@ -140,12 +147,17 @@ class Expert:
         if not drawn:
             return None
         [(_, step)] = rng.choices(drawn, [weight for weight, _ in drawn])
-        return self._with_reading(rng, state, missing[0], step)
+        return self._with_reading(rng, state, progress, missing[0], step)
 
 
-def short_answer(query: Query) -> str:
-    """The facts that were asked for, in the order of the question, and no more: what a small model can write for any goal."""
-    return f"It is {query.facts[0]}." if len(query.facts) == 1 else f"They are {'; '.join(query.facts)}."
+def short_answer(facts: Sequence[str]) -> str:
+    """The facts as they were found, and no more: what a small model can write for any goal, since its note stands right before."""
+    return f"It is {facts[0]}." if len(facts) == 1 else f"They are {'; '.join(facts)}."
+
+
+def fact_of(hub: Hub, plan_step: PlanStep) -> str:
+    """What a step of a plan finds, as an answer states it."""
+    return fact_text(find_fact(hub, plan_step.functions[0], plan_step.slots))
 
 
 def right_arguments(hub: Hub, plan_step: PlanStep, name: str) -> str:
@@ -163,7 +175,7 @@ def read_progress(hub: Hub, query: Query, state: State) -> Progress:
         code = observation.code if observation else None
         progress.retry = step if code in TRANSIENT_CODES and served is not None else None
         if code == Code.OK and served is not None:
-            progress.done.add(served)
+            progress.done += [served] if served not in progress.done else []
         elif served is not None and code not in TRANSIENT_CODES:
             progress.dead[step.name] = step.arguments
         progress.is_lost = progress.retry is None and (code != Code.OK or served is None)

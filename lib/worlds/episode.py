@@ -13,7 +13,7 @@ from typing import Any
 
 from lib.chat import Chat
 from lib.hub.documents import FINISH_SCHEMA
-from lib.quoting import crossing
+from lib.quoting import crossing, noted
 from lib.search.diversity import TEMPLATE
 from lib.search.finish import ANSWERED, GAVE_UP, GIVE_ANSWER, GIVE_UP
 from lib.search.state import FINISH, Observation, State, Step
@@ -36,6 +36,8 @@ ANSWERS = (
     "The result is {f}.",
     "For {v} the {a} is {f}.",
 )
+LISTS = ("It is {}.", "They are {}.", "{}", "Found: {}.", "Answer: {}.", "The results are {}.")
+LISTED_SHARE = 0.6  # of the rows: an answer lists all that was noted; the others say one sentence for each thing asked
 PERMANENT = (
     "Unsubscribed error: no subscription.",
     "API not working error.",
@@ -96,7 +98,7 @@ class Style:
     dead_rate: float
     transient_rate: float
     mistake_rate: float
-    answer: str
+    answer: str  # one sentence for a fact, or with one gap a list of all that was noted
     held_out: bool
 
 
@@ -117,7 +119,7 @@ def make_row(
         rng.choice((0.0, 0.0, 0.2, 0.4)),
         rng.choice((0.0, 0.1, 0.3)),
         rng.choice((0.0, 0.1, 0.25)),
-        pick(rng, ANSWERS, held_out),
+        rng.choice(LISTS) if rng.random() < LISTED_SHARE else pick(rng, ANSWERS, held_out),
         held_out,
     )
     episode = Episode(chat)
@@ -170,24 +172,31 @@ def _slot_for(earlier: Goal, idea: Idea) -> int | None:
 def play(rng: Random, episode: Episode, world: World, goals: list[Goal], style: Style) -> None:
     """Let the actor work on the goals, to an answer or to giving up."""
     dead = {api.function["name"] for api in world.apis if rng.random() < style.dead_rate}
+    found: list[str] = []
     for goal in goals:
-        if not pursue(rng, episode, world, goal, style, dead):
+        if not pursue(rng, episode, world, goal, style, dead, found):
             arguments = compact_json({"return_type": GIVE_UP})
-            return episode.step(Step(_thought(rng, style, ("I give up.", "Nothing else works.")), FINISH, arguments), GAVE_UP)
-    text = " ".join(_state_fact(style.answer, goal) for goal in goals if goal.is_asked)
+            thought = noted(found, _thought(rng, style, ("I give up.", "Nothing else works.")))
+            return episode.step(Step(thought, FINISH, arguments), GAVE_UP)
+        found.append(str(goal.fact))
+    if style.answer in LISTS:
+        text = style.answer.format("; ".join(found))
+    else:
+        text = " ".join(_state_fact(style.answer, goal) for goal in goals if goal.is_asked)
     arguments = compact_json({"return_type": GIVE_ANSWER, "final_answer": text})
-    return episode.step(Step(_thought(rng, style, ("I can answer.", "All found.", "Done.")), FINISH, arguments), ANSWERED)
+    thought = noted(found, _thought(rng, style, ("I can answer.", "All found.", "Done.")))
+    return episode.step(Step(thought, FINISH, arguments), ANSWERED)
 
 
-def pursue(rng: Random, episode: Episode, world: World, goal: Goal, style: Style, dead: set[str]) -> bool:
-    """Call until the goal's fact is there; False where every function that serves it is dead."""
+def pursue(rng: Random, episode: Episode, world: World, goal: Goal, style: Style, dead: set[str], found: list[str]) -> bool:
+    """Call until the goal's fact is there; False where every function that serves it is dead. `found`: the facts before it."""
     apis = world.serving(goal.idea)
     rng.shuffle(apis)
     offered = [api.function for api in world.apis]
     asked, before = goal.phrase if goal.is_asked else goal.reference, ""
     for api in apis:
         thought = f"{before} {crossing(asked, api.function, offered)}".lstrip()
-        step = Step(thought, api.function["name"], arguments_text(rng, api, goal.values))
+        step = Step(noted(found, thought), api.function["name"], arguments_text(rng, api, goal.values))
         if rng.random() < style.mistake_rate:
             _blunder(rng, episode, world, step)
         if api.function["name"] in dead:
@@ -196,7 +205,7 @@ def pursue(rng: Random, episode: Episode, world: World, goal: Goal, style: Style
             continue
         if rng.random() < style.transient_rate:
             episode.step(step, error(rng.choice(TRANSIENT)))
-            step = Step(_thought(rng, style, RETRY_THOUGHTS), step.name, step.arguments)
+            step = Step(noted(found, _thought(rng, style, RETRY_THOUGHTS)), step.name, step.arguments)
         episode.step(step, response(rng, world, api, goal))
         return True
     return False

@@ -1,4 +1,5 @@
-"""Rows that practise one skill each, much of it in few tokens: copying, finding a value by its key, choosing a function.
+"""Rows that practise one skill each, much of it in few tokens: copying, finding a value by its key, choosing a function, leaving one
+that is dead.
 
 Whole conversations teach these slowly: one in a hundred of their tokens says whether a value was copied right.
 """
@@ -15,12 +16,14 @@ from lib.search.state import State, Step
 from lib.toolcall import compact_json
 from lib.worlds.asking import ask
 from lib.worlds.atlas_world import draw_world
-from lib.worlds.episode import Episode, arguments_text
+from lib.worlds.episode import OTHER_THOUGHTS, PERMANENT, RETRY_THOUGHTS, TRANSIENT, Episode, arguments_text, error
 from lib.worlds.ideas import Idea, sample_values
 from lib.worlds.lexicon import KINDS, pseudo_word, spoken, value, words
 from lib.worlds.questions import word_query
 
 MOST_SHOWN = 14  # records of a look-up row
+BUSY_SHARE = 0.25  # of the functions of a recovery row: those that turn away their first call
+OPENING_SHARE = 0.7  # of the thoughts after a dead function: those that say so
 
 
 def drill_row(
@@ -41,6 +44,38 @@ def drill_row(
         episode.add(chat.generation_ids)
         step = Step(crossing(phrases[0], api.function, functions), api.function["name"], arguments_text(rng, api, values))
         episode.add(chat.step_ids(step), trained=True)
+    return episode
+
+
+def recovery_row(
+    rng: Random, chat: Chat, *, num_functions: int, num_queries: int, plain: float = 0.0, atlas_share: float = 0.0
+) -> Episode:
+    """A world and questions whose functions fail at first: one that is busy is called again, one that is dead is left for the next
+    that serves. The row is drawn anew until some question has two such functions."""
+    world = draw_world(rng, num_functions=num_functions, plain=plain, atlas_share=atlas_share)
+    while not (ideas := [idea for idea in world.ideas if len(world.serving(idea)) > 1]):
+        world = draw_world(rng, num_functions=num_functions, plain=plain, atlas_share=atlas_share)
+    functions = (*(api.function for api in world.apis), FINISH_SCHEMA)
+    episode = Episode(chat)
+    for index in range(num_queries):
+        idea = rng.choice(ideas)
+        values = sample_values(rng, idea)
+        phrase = _asked(rng, idea, values)
+        query = word_query(rng, [phrase], held_out=False)
+        episode.add(chat.head_ids(State(query, functions)) if index == 0 else chat.user_ids(query))
+        opening = ""
+        for api in (apis := rng.sample(world.serving(idea), len(world.serving(idea)))):
+            thought = f"{opening} {crossing(phrase, api.function, functions)}".lstrip()
+            step = Step(thought, api.function["name"], arguments_text(rng, api, values))
+            if rng.random() < BUSY_SHARE:
+                episode.step(step, error(rng.choice(TRANSIENT)))
+                step = Step(rng.choice(RETRY_THOUGHTS), step.name, step.arguments)
+            if api is apis[-1]:
+                episode.add(chat.generation_ids)
+                episode.add(chat.step_ids(step), trained=True)
+            else:
+                episode.step(step, error(rng.choice(PERMANENT)))
+                opening = rng.choice(OTHER_THOUGHTS) if rng.random() < OPENING_SHARE else ""
     return episode
 
 
