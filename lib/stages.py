@@ -111,7 +111,8 @@ class CurriculumSftParams(StageParams):
     learning_rate: LearningRate = 0.001
     mixed_precision: bool = True         # bfloat16 matrix products on a CPU that has units for them
     lora_rank: LoraRank = 0              # 0 trains all weights
-    max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of a row; longer ones are set aside
+    train_embeddings: bool = False       # embeddings and output layer too
+    max_length: Annotated[int, Field(ge=64)] = 1536   # tokens of a row; longer ones are set aside
     rope_factor: Annotated[float, Field(ge=1, le=64)] = 1.0   # how many times its context the model's positions are stretched to
     backend: Literal["hf", "unsloth", "auto"] = "hf"  # auto: unsloth where it is installed and there is a GPU
 
@@ -128,6 +129,7 @@ class TreeDpoParams(StageParams):
     epochs: Count = 1
     batch_size: Count = 8                # pairs a step
     lora_rank: LoraRank = 0              # 0 trains all weights
+    train_embeddings: bool = False       # embeddings and output layer too
     loss: Literal["sigmoid", "ipo", "hinge", "simpo", "orpo", "kto_pair"] = "sigmoid"
     simpo_gamma: NotNegative = 0.5       # margin that simpo asks for
     # what of the steps is kept: all, no sentences that speak of other tries, no thoughts, no thoughts before them either
@@ -136,7 +138,7 @@ class TreeDpoParams(StageParams):
     train_control: bool = True           # also train the same steps on the chosen side alone
     max_pairs: CountOrAll = 0            # 0 uses all
     sample_by: Literal["first", "sample", "instruction"] = "first"   # pairs that max_pairs keeps: the first, drawn, all of drawn queries
-    max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of prompt and both steps; longer pairs are set aside
+    max_length: Annotated[int, Field(ge=64)] = 1536   # tokens of prompt and both steps; longer pairs are set aside
 
 
 class MctsDpoParams(StageParams):
@@ -155,8 +157,8 @@ class MctsDpoParams(StageParams):
     discount: Share = 1.0                # gamma of Eq. 9
     length_power: NotNegative = 1.0      # lambda, a step's prior is exp(logp / tokens ** lambda)
     temperature: Positive = 1.0          # at which steps are sampled
-    max_new_tokens: Count = 128          # tokens of one step
-    max_context: Annotated[int, Field(ge=64)] = 1024   # tokens of a conversation with the step; a longer one gets no step
+    max_new_tokens: Count = 160          # tokens of one step
+    max_context: Annotated[int, Field(ge=64)] = 1536   # tokens of a conversation with the step; a longer one gets no step
     progress_weight: NotNegative = 0.5   # worth of all facts found, before the end; 0 counts the end alone
     self_weight: NotNegative = 0.0       # weight of the policy's own judgement; 0 does not ask for it
     # the next three are of held-back answers, which nothing carries out
@@ -177,7 +179,8 @@ class MctsDpoParams(StageParams):
     epochs: Count = 2                    # times each pair of a round is seen
     batch_size: Count = 8                # pairs a step
     lora_rank: LoraRank = 0              # 0 trains all weights
-    max_length: Annotated[int, Field(ge=64)] = 1024   # tokens of prompt and both steps; longer pairs are set aside
+    train_embeddings: bool = False       # embeddings and output layer too
+    max_length: Annotated[int, Field(ge=64)] = 1536   # tokens of prompt and both steps; longer pairs are set aside
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 64   # searches under way at once
 
 
@@ -190,8 +193,8 @@ class EvaluationParams(StageParams):
     max_depth: Count = 18                # nodes of a path: a call is 2, with a thought 3
     max_queries: Count = 20              # calls of the policy in one search
     temperature: NotNegative = 0.5       # 0 takes the likeliest token
-    max_new_tokens: Count = 128          # tokens of one step
-    max_context: Annotated[int, Field(ge=64)] = 1024   # tokens of a conversation with the step; a longer one gets no step
+    max_new_tokens: Count = 160          # tokens of one step
+    max_context: Annotated[int, Field(ge=64)] = 1536   # tokens of a conversation with the step; a longer one gets no step
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 128  # searches under way at once
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000  # resamples behind each interval
     query_seed: Seed = 0                 # draws the queries; the same for every model and training seed
@@ -215,7 +218,7 @@ class BenchmarksParams(StageParams):
     per_category: CountOrAll = 10        # items of each BFCL category and API-Bank level; 0 takes all
     apibank_path: Text = "data/apibank"  # folder with API-Bank's test-data and lv1-lv2-samples, from the repository root
     temperature: NotNegative = 0.0       # 0 takes the likeliest token
-    max_new_tokens: Count = 128          # tokens of one message
+    max_new_tokens: Count = 160          # tokens of one message
     max_context: Annotated[int, Field(ge=64)] = 2048   # tokens of a conversation with the message; a longer one gets none
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 32   # items under way at once
     item_seed: Seed = 0                  # draws the subset; the same items for every model and training seed

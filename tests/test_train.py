@@ -317,6 +317,15 @@ def test_fresh_adapters_change_nothing_and_merged_ones_what_training_changed():
     assert largest_difference(model, plain, rows[0]) > 1e-3
 
 
+def test_embeddings_stay_as_they_are_unless_they_are_trained_too():
+    for wanted in (False, True):
+        policy, rows = adapted(tiny(), lora_rank=0, train_embeddings=wanted), random_rows(6)
+        before = {name: p.detach().clone() for name, p in policy.named_parameters()}
+        train_sft(policy, [rows], Schedule(2, 3, 1e-2), seed=0)
+        still = {name for name, p in policy.named_parameters() if torch.equal(p, before[name])}
+        assert still == (set() if wanted else {"model.embed_tokens.weight"})   # tied: the output layer is the same tensor
+
+
 def test_preference_training_takes_adapters_too():
     policy, rows = adapted(tiny(), lora_rank=4), random_pairs(6)
     references = reference_logps(policy, rows, batch_size=3)

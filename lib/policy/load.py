@@ -22,14 +22,15 @@ LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 
 
 def load_model(
-    name_or_folder: str | Path, *, backend: Backend = "auto", lora_rank: int = 0, max_length: int = 1024, rope_factor: float = 1.0,
-    parameter: str = "base_model",
+    name_or_folder: str | Path, *, backend: Backend = "auto", lora_rank: int = 0, train_embeddings: bool = True, max_length: int = 1024,
+    rope_factor: float = 1.0, parameter: str = "base_model",
 ) -> tuple[Any, Any]:
     """(model, tokenizer), on the GPU where there is one; float32 on a CPU, else as saved.
 
     Args:
         name_or_folder: a folder (from the repository root) as transformers saves it, or a model's name on a hub.
         lora_rank: of adapters on all linear layers of the blocks, which alone are trained then; 0 trains all weights.
+        train_embeddings: whether embeddings and output layer are among them (`adapted`).
         max_length: tokens that unsloth makes room for.
         rope_factor: how many times its context a model's positions are stretched to; 1 leaves them, and unsloth does so by itself.
         parameter: whose value `name_or_folder` is, for messages.
@@ -38,7 +39,8 @@ def load_model(
     """
     source = _source(name_or_folder, parameter)
     if backend == "unsloth" or (backend == "auto" and torch.cuda.is_available() and find_spec("unsloth")):
-        return _load_unsloth(source, lora_rank, max_length)
+        model, tokenizer = _load_unsloth(source, lora_rank, max_length)
+        return (model if train_embeddings else _with_fixed_embeddings(model)), tokenizer
     try:
         stretched = {"config": stretched_config(source, rope_factor)} if rope_factor > 1 else {}
         model = AutoModelForCausalLM.from_pretrained(source, dtype="auto" if torch.cuda.is_available() else torch.float32, **stretched)
@@ -46,22 +48,32 @@ def load_model(
     except OSError as error:
         raise ValueError(f"{parameter} {str(name_or_folder)!r} could not be loaded: {error}\n"
                          "Expected a folder with a transformers model and its tokenizer, or its name on a hub.") from error
-    return adapted(model, lora_rank=lora_rank), tokenizer
+    return adapted(model, lora_rank=lora_rank, train_embeddings=train_embeddings), tokenizer
 
 
-def adapted(model: Any, *, lora_rank: int) -> Any:
+def adapted(model: Any, *, lora_rank: int, train_embeddings: bool = True) -> Any:
     """The model on the GPU, where there is one, with fresh LoRA adapters on all linear layers of its blocks.
 
     The adapters change nothing yet; rank 0 adds none. Their scale, alpha / rank, is 2.
+
+    Args:
+        train_embeddings: False leaves embeddings and output layer as they are, as adapters always do. Trained on a few hundred rows of a
+            narrow domain, a small model whose two are tied unlearns to write every token that does not occur there.
     Source: Hu et al. 2021, arXiv 2106.09685, Sec. 4.1.
     """
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     if not lora_rank:
-        return model
+        return model if train_embeddings else _with_fixed_embeddings(model)
     from peft import LoraConfig, get_peft_model   # takes a second, which other runs save
 
     config = LoraConfig(r=lora_rank, lora_alpha=2 * lora_rank, target_modules="all-linear", task_type="CAUSAL_LM")
     return get_peft_model(model, config)
+
+
+def _with_fixed_embeddings(model: Any) -> Any:
+    for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+        layer.requires_grad_(False)
+    return model
 
 
 def merged(model: Any) -> Any:

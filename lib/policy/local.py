@@ -52,7 +52,7 @@ class LocalPolicy:
     """
 
     def __init__(
-        self, model: Any, chat: Chat, *, temperature: float = 0.5, top_p: float = 1.0, max_new_tokens: int = 96, max_context: int = 1024,
+        self, model: Any, chat: Chat, *, temperature: float = 0.5, top_p: float = 1.0, max_new_tokens: int = 160, max_context: int = 1536,
         shelf_tokens: int = 80_000, most_rows: int = MOST_ROWS, most_tokens: int = MOST_TOKENS,
     ) -> None:
         self.model, self.chat, self._end = model.eval(), chat, chat.tokenizer.eos_token_id   # asked for at every token
