@@ -19,8 +19,9 @@ from lib.hub.session import Session
 from lib.policy.scripted import ScriptedPolicy
 from lib.search.annotate import annotate
 from lib.search.dfsdt import dfsdt
-from lib.search.expert import TELLING_THOUGHTS, Conduct, Expert, Progress, fact_of, read_progress, right_arguments, serves, short_answer
+from lib.search.expert import TELLING_THOUGHTS, Conduct, Expert, short_answer
 from lib.search.finish import answer_text
+from lib.search.progress import Progress, fact_of, read_progress, right_arguments, serves
 from lib.search.state import FINISH, Code, Observation, State, Step
 from lib.trees.pairs import step_pairs
 from lib.trees.record import Tree

@@ -7,24 +7,19 @@ After a step that led nowhere it either goes on in the same path or gives up, wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
 
-from lib.evaluate.facts import states_all
-from lib.hub.failures import TRANSIENT
 from lib.hub.phrasing import asked_as
-from lib.hub.plans import arguments_for, fact_text, find_fact
-from lib.hub.query_record import PlanStep, Query
+from lib.hub.query_record import Query
 from lib.hub.registry import Hub
 from lib.quoting import crossing, noted
-from lib.search.finish import GIVE_ANSWER, GIVE_UP, answer_in, parse_finish
-from lib.search.state import FINISH, Code, Policy, State, Step
+from lib.search.finish import GIVE_ANSWER, GIVE_UP, parse_finish
+from lib.search.mistakes import INVENTIONS, NEAR_MISSES, dead_again
+from lib.search.progress import Progress, fact_of, is_right, read_progress, right_arguments
+from lib.search.state import FINISH, Policy, State, Step
 from lib.toolcall import compact_json
-
-TRANSIENT_CODES = frozenset(int(code) for code, _ in TRANSIENT)
 
 RETRY_THOUGHTS = ("It asks me to try again.", "Try the same call again.")
 OTHER_THOUGHTS = ("That one is down, use another.", "Another source may work.")
@@ -45,17 +40,6 @@ class Conduct:
     invention_rate: float = 0.1  # share of scripted mistakes that invent a name or a parameter; the others are near misses
     repeat_weight: float = 1.0  # weight of calling a dead API again, against 2 for a near function and 1 for another value
     leak_rate: float = 0.0  # share of later siblings whose thought speaks of the tries before them, as in real trees nearly all do
-
-
-@dataclass
-class Progress:
-    """What a conversation has come to."""
-
-    done: list[int] = field(default_factory=list)  # indices of plan steps whose fact was found, in that order
-    dead: dict[str, str] = field(default_factory=dict)  # functions that failed for good -> arguments of the last call
-    retry: Step | None = None  # last call, where it was turned away for now
-    is_lost: bool = False  # the last step led nowhere
-    is_led_astray: bool = False  # and was answered well: a call that nobody asked for
 
 
 class Expert:
@@ -138,7 +122,7 @@ class Expert:
         if not missing:
             return None
         plan_step = self.query.plan[missing[0]]
-        kinds = INVENTIONS if rng.random() < self.conduct.invention_rate else ((self.conduct.repeat_weight, _dead_again), *NEAR_MISSES)
+        kinds = INVENTIONS if rng.random() < self.conduct.invention_rate else ((self.conduct.repeat_weight, dead_again), *NEAR_MISSES)
         drawn = [
             (weight, step)
             for weight, kind in kinds
@@ -155,133 +139,6 @@ def short_answer(facts: Sequence[str]) -> str:
     return f"It is {facts[0]}." if len(facts) == 1 else f"They are {'; '.join(facts)}."
 
 
-def fact_of(hub: Hub, plan_step: PlanStep) -> str:
-    """What a step of a plan finds, as an answer states it."""
-    return fact_text(find_fact(hub, plan_step.functions[0], plan_step.slots))
-
-
-def right_arguments(hub: Hub, plan_step: PlanStep, name: str) -> str:
-    """Gold arguments of one function for a plan step, in the order of its document."""
-    api = hub.endpoints[name].api
-    values = arguments_for(api, plan_step.slots)
-    return compact_json({parameter.name: values[parameter.name] for parameter in api.parameters if parameter.name in values})
-
-
-def read_progress(hub: Hub, query: Query, state: State) -> Progress:
-    """What the turns of a state have come to, measured on the query's plan."""
-    progress = Progress()
-    for step, observation in state.turns:
-        served = serves(hub, query, step)
-        code = observation.code if observation else None
-        progress.retry = step if code in TRANSIENT_CODES and served is not None else None
-        if code == Code.OK and served is not None:
-            progress.done += [served] if served not in progress.done else []
-        elif served is not None and code not in TRANSIENT_CODES:
-            progress.dead[step.name] = step.arguments
-        progress.is_lost = progress.retry is None and (code != Code.OK or served is None)
-        progress.is_led_astray = progress.is_lost and code == Code.OK
-    return progress
-
-
-def serves(hub: Hub, query: Query, step: Step) -> int | None:
-    """Index of the plan step that this call serves with right arguments; None if none."""
-    for index, plan_step in enumerate(query.plan):
-        if step.name in plan_step.functions and same_arguments(step.arguments, right_arguments(hub, plan_step, step.name)):
-            return index
-    return None
-
-
-def is_right(hub: Hub, query: Query, progress: Progress, step: Step) -> bool:
-    """True where the step finds a missing fact and does not call what is known to be dead, or answers with all that was asked."""
-    if step.name == FINISH:
-        return states_all(answer_in(step.arguments), query.facts)
-    served = serves(hub, query, step)
-    return served is not None and served not in progress.done and step.name not in progress.dead
-
-
 def is_give_up(step: Step) -> bool:
     """True where the step gives up. As a mistake it would end the search two levels higher and yield no pair."""
     return step.name == FINISH and parse_finish(step.arguments).get("return_type") == GIVE_UP
-
-
-def same_arguments(first: str, second: str) -> bool:
-    """True where two argument texts hold the same values, numbers and their texts taken as equal."""
-    try:
-        return _as_texts(json.loads(first)) == _as_texts(json.loads(second))
-    except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or brackets nested to exhaust the stack
-        return False
-
-
-def _as_texts(arguments: Any) -> Any:
-    return {name: str(value) for name, value in arguments.items()} if isinstance(arguments, dict) else arguments
-
-
-def _dead_again(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:
-    names = [name for name in plan_step.functions if name in progress.dead]
-    return Step(name=(name := rng.choice(names)), arguments=progress.dead[name]) if names else None
-
-
-def _near_function(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:
-    """A function that takes the same kinds of values and tells something else."""
-    domains = {domain: plan_step.slots[slot] for slot, domain in hub.goals[plan_step.goal].slots.items()}
-    near = []
-    for name in query.api_list:
-        api = hub.endpoints[name].api
-        slots = hub.goals[api.goal].slots
-        if name not in plan_step.functions and all(slots[slot] in domains for slot in api.slots.values()):
-            near.append((name, PlanStep(api.goal, {slot: domains[slots[slot]] for slot in api.slots.values()}, (name,))))
-    if not near:
-        return None
-    name, other = rng.choice(near)
-    return Step(name=name, arguments=right_arguments(hub, other, name))
-
-
-def _other_value(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:
-    """The right function with a value of the same kind from another part of the question, never one that only a call can tell."""
-    name = rng.choice(plan_step.functions)
-    domains = hub.goals[plan_step.goal].slots
-    asked = [
-        (hub.goals[other.goal].slots[slot], value)
-        for other in query.plan
-        for slot, value in other.slots.items()
-        if slot not in other.depends_on
-    ]
-    swaps = [
-        (slot, value)
-        for slot, domain in domains.items()
-        for kind, value in asked
-        if kind == domain and value not in plan_step.slots.values()
-    ]
-    if not swaps:
-        return None
-    slot, value = rng.choice(swaps)
-    wrong = PlanStep(plan_step.goal, {**plan_step.slots, slot: value}, plan_step.functions)
-    if find_fact(hub, name, wrong.slots) == find_fact(hub, name, plan_step.slots):
-        return None  # no mistake: both values have one fact
-    return Step(name=name, arguments=right_arguments(hub, wrong, name))
-
-
-def _bad_parameter(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:
-    """A parameter under another name, taken from a function beside it, or left out."""
-    name = rng.choice(plan_step.functions)
-    arguments = json.loads(right_arguments(hub, plan_step, name))
-    key = rng.choice(list(arguments))
-    names = [p.name for other in query.api_list for p in hub.endpoints[other].api.parameters if p.name not in arguments]
-    value = arguments.pop(key)
-    if names and rng.random() < 0.7:
-        arguments[rng.choice(names)] = value
-    return Step(name=name, arguments=compact_json(arguments))
-
-
-def _invented_name(rng: Random, hub: Hub, query: Query, plan_step: PlanStep, progress: Progress) -> Step | None:
-    """One tool's API under another tool's name, or without any."""
-    name = rng.choice(plan_step.functions)
-    api, _, tool = name.partition("_for_")
-    tools = sorted({other.partition("_for_")[2] for other in query.api_list} - {tool})
-    invented = f"{api}_for_{rng.choice(tools)}" if tools and rng.random() < 0.6 else api
-    return Step(name=invented, arguments=right_arguments(hub, plan_step, name)) if invented not in query.api_list else None
-
-
-# Scripted mistakes, each with its weight among those that fit.
-NEAR_MISSES = ((2.0, _near_function), (1.0, _other_value))
-INVENTIONS = ((1.0, _bad_parameter), (1.0, _invented_name))
