@@ -23,7 +23,7 @@ from lib.chat import Chat
 from lib.train.muon import Muon
 from lib.train.precision import mixed_precision, row_length
 from lib.worlds.episode import Episode, make_row
-from lib.worlds.practice import MOST_SHOWN, copy_row, drill_row, lookup_row
+from lib.worlds.practice import MOST_SHOWN, copy_row, drill_row, lookup_row, recovery_row
 
 History = list[tuple[dict[str, float], int]]  # what was logged, and at which step
 
@@ -40,6 +40,7 @@ class PretrainSettings:
     copy_share: float = 0.4  # share of copying rows in the first fifth
     later_copy_share: float = 0.04  # share of copying rows after it
     lookup_share: float = 0.12  # of what remains, the share of rows that look values up
+    recovery_share: float = 0.2  # of what remains then, after the first fifth, the share of rows of failing functions
     drill_share: float = 0.4  # of what remains then, the share of rows of single calls, but for the last tenth of training
     atlas_share: float = 0.75  # of the worlds, after the first fifth: from the atlas, in natural English; the others are made up
     half: bool = False  # matrix products in bfloat16 where the CPU has units for it
@@ -79,6 +80,9 @@ def rows(rng: Random, chat: Chat, progress: float, settings: PretrainSettings) -
             yield copy_row(rng, chat, length=rng.randint(8, 100))
         elif rng.random() < settings.lookup_share:
             yield lookup_row(rng, chat, num_shown=rng.randint(2, MOST_SHOWN), num_asked=rng.randint(2, 6))
+        elif progress >= 0.2 and rng.random() < settings.recovery_share:
+            size = {"num_functions": rng.randint(3, most_functions), "num_queries": rng.randint(1, 3)}
+            yield recovery_row(rng, chat, **size, plain=plain, **atlas)
         elif progress < 0.9 and rng.random() < settings.drill_share:
             yield drill_row(rng, chat, num_functions=rng.randint(2, most_functions), num_queries=rng.randint(3, 8), plain=plain, **atlas)
         else:
