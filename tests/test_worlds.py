@@ -20,7 +20,8 @@ from lib.policy.scripted import ScriptedPolicy
 from lib.search.finish import answer_text
 from lib.search.state import FINISH, Code, State, Step
 from lib.toolcall import compact_json, parse_step
-from lib.train.pretrain import PretrainSettings, new_model, plainness, pretrain, rows, step_accuracy
+from lib.train.mixture import PretrainSettings, plainness, rows
+from lib.train.pretrain import new_model, pretrain, step_accuracy
 from lib.worlds.asking import ASK_ONE, ASK_TWO, ask
 from lib.worlds.episode import PERMANENT, TRANSIENT, make_goals, make_row, response
 from lib.worlds.ideas import MODIFIERS, NUM_OWN, Idea, attributes, sample_values, some_keywords
