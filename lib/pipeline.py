@@ -26,6 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 from lib import tracking
 from lib.params import check_given, declared_parameters, freeze, parse_override, read_params
 from lib.provenance import ROOT, digest_of, path_digest
+from lib.warm_kernel import COMMAND, warm_kernels
 
 STAGES = ("01_preference_data", "02_curriculum_sft", "03_tree_dpo", "04_mcts_dpo", "05_evaluation", "06_compare")
 # Only --only runs these: the first one's product is in the repository, the last one needs data that is not
@@ -236,7 +237,7 @@ def _kernel_environment(run_id: str) -> Iterator[None]:
     """Kernels started inside join the run, and `python3` is this interpreter, whatever else is installed for the user."""
     before = {name: os.environ.get(name) for name in ("MLFLOW_RUN_ID", "JUPYTER_PATH")}
     with tempfile.TemporaryDirectory() as folder:
-        write_kernel_spec(Path(folder) / "kernels" / "python3")
+        write_kernel_spec(Path(folder) / "kernels" / "python3", overrides={"argv": list(COMMAND)})
         os.environ["MLFLOW_RUN_ID"] = run_id
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (folder, before["JUPYTER_PATH"])))
         try:
@@ -274,4 +275,5 @@ def _takeaway(notebook: nbformat.NotebookNode) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with warm_kernels():
+        sys.exit(main())

@@ -24,6 +24,7 @@ from lib.metrics import describe
 from lib.provenance import ROOT
 from lib.stages import StageParams
 from lib.sweep_file import ELSEWHERE, EVALUATION, SHARED, Step, Sweep, arm_steps, read_sweep
+from lib.warm_kernel import warm_kernels
 
 STAGE = "sweep"                          # tag `stage` of the run that holds table and figure
 SEEDS = (0, 1, 2, 3, 4)
@@ -151,4 +152,5 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with warm_kernels():
+        sys.exit(main())

@@ -15,6 +15,7 @@ import pytest
 from lib import pipeline, tracking
 from lib.metrics import metric_key, stage_keys
 from lib.stages import PARAMS
+from lib.warm_kernel import warm_kernels
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -119,7 +120,8 @@ class TestNotebook:
 @pytest.fixture(scope="session")
 def smoke(store: Path) -> dict[str, str]:
     """Run id by stage of the smoke profile, from the first notebook to the last."""
-    assert pipeline.main([str(ROOT / "params" / "smoke")]) == 0, "the message above says which notebook failed"
+    with warm_kernels():
+        assert pipeline.main([str(ROOT / "params" / "smoke")]) == 0, "the message above says which notebook failed"
     stages = [path.stem for path in NOTEBOOKS if path.stem in pipeline.STAGES]
     return {stage: tracking.latest_run(stage, "smoke", 0) for stage in stages}
 
