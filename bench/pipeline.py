@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lib import pipeline, tracking
+from lib.warm_kernel import warm_kernels
 
 Record = dict[str, Any]
 
@@ -26,8 +27,11 @@ def main() -> int:
     parser.add_argument("profile", type=Path, nargs="?", default=Path("params/lab"), help="folder of params files")
     parser.add_argument("--run", action="store_true", help="run all its stages first")
     options = parser.parse_args()
-    if options.run and (code := pipeline.main([str(options.profile), "--force"])):
-        return code
+    if options.run:
+        with warm_kernels():
+            code = pipeline.main([str(options.profile), "--force"])
+        if code:
+            return code
     try:
         run_id = largest_run(options.profile.name)
     except ValueError as error:
