@@ -12,8 +12,8 @@ from lib.evaluate.facts import states_all
 from lib.hub.query_record import Query
 from lib.hub.registry import Hub
 from lib.search.distinct import distinct_steps
-from lib.search.progress import serves
 from lib.search.finish import answer_in, finish
+from lib.search.progress import serves
 from lib.search.self_evaluation import self_evaluation
 from lib.search.state import FINISH, Code, Environment, Observation, Policy, State, Step
 from lib.toolcall import step_text
