@@ -120,7 +120,7 @@ class CurriculumSftParams(StageParams):
 class TreeDpoParams(StageParams):
     """03_tree_dpo: preference training on step pairs."""
 
-    own_queries: CountOrAll = 300        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
+    own_queries: CountOrAll = 400        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
     own_temperature: NotNegative = 0.7   # at which it makes them
     pair_kinds: Annotated[str, some_of(*PAIR_KINDS, may_be_empty=True)] = ""   # cut here from the trees; "" takes 01's pairs, or own steps
     balanced: bool = False               # keep only a part of the pairs on which the leak probe does no better than chance
@@ -147,7 +147,7 @@ class MctsDpoParams(StageParams):
     start: Literal["sft", "tree_dpo"] = "sft"   # the model that the rounds begin with; tree_dpo joins both methods
     num_rounds: Count = 2
     buffer: Literal["hub", "held_back"] = "hub"   # fresh queries whose calls are carried out, or what fine-tuning on a file held back
-    buffer_queries: Count = 75          # of the hub, held back from fine-tuning
+    buffer_queries: Count = 150         # of the hub, held back from fine-tuning
     hard_share: Share = 0.2              # alpha, the share of the buffer that is searched in a round
     selection: Literal["perplexity", "random"] = "perplexity"
     num_simulations: Count = 4           # walks of one search from the root to an end
