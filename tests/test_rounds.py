@@ -79,7 +79,7 @@ def test_the_tree_to_look_at_has_ends_of_both_kinds():
 
 
 def test_a_round_without_a_pair_says_what_took_them_away(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"round 2: 1 trees gave no pair of at most 1024 tokens; removed \{'min_gap': 3\}"):
+    with pytest.raises(ValueError, match=r"round 2: 1 trees gave no pair of at most 1536 tokens; removed \{'min_gap': 3\}"):
         rounds.train_round(None, None, None, found([WRONG]), params_of(), index=1, folder=tmp_path)   # type: ignore[arg-type]
 
 
