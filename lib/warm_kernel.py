@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,8 @@ def warm_kernels(modules: Sequence[str] = MODULES) -> Iterator[None]:
         os.environ[SOCKET] = address = f"{folder}/socket"
         command = [sys.executable, "-m", "lib.warm_kernel", "--serve", address, *modules]
         server = subprocess.Popen(command, start_new_session=True, cwd=Path(__file__).parents[1])   # Ctrl-C is the pipeline's to handle
+        while not Path(address).exists() and server.poll() is None:
+            time.sleep(0.05)   # it listens before it imports; a kernel that came sooner would find nobody
         try:
             yield
         finally:
