@@ -5,7 +5,7 @@
 
 The bare loop is the least that a causal model needs: transformers' StaticCache, of just the size, all rows in step, the likeliest
 token, nothing asked about it. What the policy does more (rows of different lengths, sampling, log-probabilities, ends, the shelf)
-is what the ratio shows. Against another precision both programs are the policy, and it is also told how far the log-probabilities of the
+is what the ratio shows; it guesses nothing ahead, as random prompts leave nothing to guess. Against another precision both programs are the policy, and it is also told how far the log-probabilities of the
 one's steps are from the other's: speed alone does not choose. Random prompts of one length on the embedded base model; its head, in both
 programs, never prefers the end token, so that all rows write as many tokens as there is room for. Both are timed after the prompts were
 read, and with the reading. The last line is one JSON object.
@@ -123,7 +123,8 @@ def random_states(count: int, num_tokens: int, chat: Chat) -> list[State]:
 def policy_run(model: Any, chat: Chat, states: Sequence[State], num_new: int) -> Outcome:
     """A fresh policy, which has read nothing yet: its first `advance` reads all prompts."""
     context = max(len(chat.state_ids(state)) for state in states) + num_new
-    policy = LocalPolicy(model, chat, temperature=0.0, max_new_tokens=num_new, max_context=context, most_rows=len(states))
+    policy = LocalPolicy(model, chat, temperature=0.0, max_new_tokens=num_new, max_context=context, most_rows=len(states),
+                         most_guessed=0)
     ticket = policy.submit(states, 1, seeds=range(len(states)))
     began = time.perf_counter()
     policy.advance()

@@ -32,7 +32,7 @@ from lib.policy.load import load_model
 from lib.policy.local import MOST_TOKENS, LocalPolicy
 
 SHELF_TOKENS = 80_000    # as LocalPolicy has them
-NEW_TOKENS = 96
+NEW_TOKENS = 160
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
     python -m bench.search [--num-queries 60] [--num-mcts 50] [--num-generate 16] [--num-single 6] [--rounds 3]
 
-Against one `generate` for all searches that wait, padded, every prompt read anew; and against one `generate` a call. The embedded base
-model, greedy, so that all write the same steps: the trees of the queries that both searched are compared. The programs take turns; the
-figures are the median ratios of their calls a second with their ranges. A call is one step asked of the model, also where MCTS finds that
-it has the step already. At most CONCURRENCY searches are under way at once, and with the policy's budgets of tokens they bound memory
-whatever the number of queries. The last line is one JSON object.
+Against one `generate` a call, which is what the papers' code does; against the same with `generate`'s own prompt lookup, which guesses
+ahead as the local policy does; and against one `generate` for all searches that wait, padded, every prompt read anew (it has no lookup
+for more than one). The embedded base model, greedy, so that all write the same steps: the trees of the queries that both searched are
+compared. The programs take turns; the figures are the median ratios of their calls a second with their ranges. A call is one step asked
+of the model, also where MCTS finds that it has the step already. At most CONCURRENCY searches are under way at once, and with the
+policy's budgets of tokens they bound memory whatever the number of queries. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from lib.evaluate.episodes import run_episodes
 from lib.hub.queries import Query, build_queries
 from lib.hub.registry import Hub, load_hub
 from lib.policy.load import load_model
-from lib.policy.local import LocalPolicy
+from lib.policy.local import MOST_GUESSED, LocalPolicy
 from lib.policy.sampling import OWN, Sampling
 from lib.policy.waiting import Ticket
 from lib.search.mcts import Rules
@@ -36,7 +37,9 @@ from lib.search.state import Policy, State, Step
 from lib.toolcall import parse_step
 from lib.trees.record import Tree
 
-NEW_TOKENS = 96
+NEW_TOKENS = 160
+OTHERS = {"single": "one generate a call", "lookup": "one generate a call, with its prompt lookup",
+          "generate": "one generate for all that wait"}
 CONCURRENCY = 64   # searches under way at once, as `run_episodes` and `search_queries` have it
 Program = Callable[[Sequence[Query], Policy, int], list[Tree]]
 
@@ -46,10 +49,12 @@ class Generating:
 
     Args:
         batch: all states that wait together, padded on the left; else one after the other.
+        lookup: guess what comes next from the prompt, which `generate` does for one state at a time.
     """
 
-    def __init__(self, model: Any, chat: Chat, *, batch: bool) -> None:
+    def __init__(self, model: Any, chat: Chat, *, batch: bool, lookup: bool = False) -> None:
         self.model, self.chat, self.batch = model, chat, batch
+        self.guessing = {"prompt_lookup_num_tokens": MOST_GUESSED} if lookup else {}
         self.num_calls = 0
 
     async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
@@ -65,7 +70,7 @@ class Generating:
         ids = torch.tensor([[end] * (length - len(prompt)) + prompt for prompt in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self.model.device)
         written = self.model.generate(ids, attention_mask=mask, max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=end,
-                                      pad_token_id=end)[:, length:].tolist()
+                                      pad_token_id=end, **self.guessing)[:, length:].tolist()
         return [self._step(row, end) for row in written]
 
     def _step(self, written: list[int], end: int) -> Step:
@@ -87,21 +92,21 @@ class Counted(LocalPolicy):
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Searches in full batches, against generate.")
-    parser.add_argument("--num-queries", type=int, default=60, help="queries searched by DFSDT in batches")
-    parser.add_argument("--num-mcts", type=int, default=50, help="queries searched by MCTS in batches")
+    parser.add_argument("--num-queries", type=int, default=60, help="queries searched by DFSDT in batches; 0 leaves it out")
+    parser.add_argument("--num-mcts", type=int, default=50, help="queries searched by MCTS in batches; 0 leaves it out")
     parser.add_argument("--num-generate", type=int, default=16, help="of each, searched with one generate for all that wait")
-    parser.add_argument("--num-single", type=int, default=6, help="of each, searched with one generate a call")
+    parser.add_argument("--num-single", type=int, default=6, help="of each, searched with one generate a call; likewise with its lookup")
     parser.add_argument("--rounds", type=int, default=3, help="times that the programs take turns")
     options = parser.parse_args()
     hub, (model, tokenizer) = load_hub(), load_model("assets/base")
     chat = Chat(tokenizer)
     queries = build_queries(hub, scenario="train", count=max(options.num_queries, options.num_mcts), seed=11)
-    shares = {"generate": options.num_generate, "single": options.num_single}
+    shares = {"single": options.num_single, "lookup": options.num_single, "generate": options.num_generate}
     searched = {"dfsdt": (dfsdt_program(hub), options.num_queries), "mcts": (mcts_program(hub), options.num_mcts)}
     results = {name: compare(program, queries[:count], shares, model.eval(), chat, options.rounds)
-               for name, (program, count) in searched.items()}
+               for name, (program, count) in searched.items() if count}
     for name, found in results.items():
-        for other, what in (("generate", "one generate for all that wait"), ("single", "one generate a call")):
+        for other, what in OTHERS.items():
             print(f"{name}: {found[other]['ratio']:.1f} times the calls a second of {what} [{found[other]['low']:.1f}, "
                   f"{found[other]['high']:.1f}], {found['batched']:.1f} against {found[other]['rate']:.1f}; "
                   f"same steps in {found[other]['same']} of {found[other]['num_queries']} trees")
@@ -123,8 +128,8 @@ def compare(program: Program, queries: Sequence[Query], shares: Mapping[str, int
         many, rate = timed(program, queries, policy, CONCURRENCY)
         rates["batched"].append(rate)
         for name, count in shares.items():
-            in_batches = name == "generate"
-            few, rate = timed(program, queries[:count], Generating(model, chat, batch=in_batches), CONCURRENCY if in_batches else 1)
+            other = Generating(model, chat, batch=name == "generate", lookup=name == "lookup")
+            few, rate = timed(program, queries[:count], other, CONCURRENCY if other.batch else 1)
             rates[name].append(rate)
             same[name] = sum(steps_of(a) == steps_of(b) for a, b in zip(many, few, strict=False))
     found: dict[str, Any] = {"batched": median(rates["batched"]), "num_queries": len(queries), "num_calls": policy.num_calls,

@@ -155,6 +155,7 @@ METRICS: dict[str, Metric] = {
     "search/failed_questions": Metric("searches that broke and were counted as not passed", "queries", "lower"),
     "search/mean_batch": Metric("steps written side by side, mean over their tokens", "steps", "higher"),
     "search/reused_share": Metric("prompt tokens that were not read again, since an earlier call had", "share", "higher"),
+    "search/guessed_share": Metric("sampled tokens that were guessed right, and took no forward pass of their own", "share", "higher"),
     "search/sampled_tokens": Metric("tokens sampled in all searches", "tokens", "neutral"),
     "search/seconds": Metric("wall time of the searches", "s", "lower"),
     "paired/{contrast}/{search}/{measure}": Metric("first model minus second, same queries, mean", "as measured", "neutral"),

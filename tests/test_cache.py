@@ -25,14 +25,24 @@ def test_room_is_reserved_in_whole_blocks(num_tokens, reserved):
     assert padded(num_tokens) == reserved
 
 
-def test_it_grows_row_by_row_and_token_by_token_up_to_its_budget_and_then_takes_just_what_is_asked_for():
+def test_it_grows_up_to_its_budget_and_then_takes_the_length_that_is_asked_for_and_all_rows_that_fit():
     work = cache(1_280)
     shapes = []
     for rows, tokens in ((2, 60), (1, 300), (4, 60), (10, 100), (1, 5_000), (2, 60)):
         work.reserve(rows, tokens, num_kept=0)
         shapes.append(work.shape)
-    # 4 x 320 is the budget; 10 x 320 would be more, and 10 x 128 is not
-    assert shapes == [(2, 64), (2, 320), (4, 320), (10, 128), (1, 5_056), (2, 64)]
+    # 4 x 320 is the budget; 10 x 320 would be more, and 10 x 128 is not; 20 x 64 is all of it
+    assert shapes == [(2, 64), (2, 320), (4, 320), (10, 128), (1, 5_056), (20, 64)]
+
+
+def test_it_grows_longer_by_a_quarter_at_least_where_there_is_room():
+    work = cache(4_000)
+    shapes = []
+    for rows, tokens in ((2, 640), (2, 641), (2, 832), (4, 833), (4, 961)):
+        work.reserve(rows, tokens, num_kept=0)
+        shapes.append(work.shape)
+    assert shapes == [(2, 640), (2, 832), (2, 832), (4, 896), (4, 1_024)]     # 4 x 1,088 would be too much for 833
+
 
 
 def test_rows_that_are_kept_stay_when_the_shape_changes_either_way():

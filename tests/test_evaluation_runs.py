@@ -38,8 +38,8 @@ def params_of(profile: str, **values: object) -> StageParams:
     return freeze(STAGE, {"profile": profile, **values})
 
 
-COSTS = {"search/failed_questions": 0.0, "search/mean_batch": 3.0, "search/reused_share": 0.5, "search/sampled_tokens": 70.0,
-         "search/seconds": 1.0}
+COSTS = {"search/failed_questions": 0.0, "search/mean_batch": 3.0, "search/reused_share": 0.5, "search/guessed_share": 0.7,
+         "search/sampled_tokens": 70.0, "search/seconds": 1.0}
 
 
 def evaluation(folder: Path, params: StageParams, scores: dict[str, list[EpisodeScore]]) -> str:
@@ -119,7 +119,7 @@ def test_a_role_that_no_stage_trains_is_told_with_those_that_are():
 class GivesUp:
     """A policy that gives up at once, and breaks on one query; counts as LocalPolicy does."""
 
-    num_prompt_tokens, num_reused_tokens, num_new_tokens = 100, 25, 40
+    num_prompt_tokens, num_reused_tokens, num_new_tokens, num_guessed_tokens = 100, 25, 40, 30
 
     def __init__(self, broken: str) -> None:
         self.broken = broken
@@ -138,7 +138,7 @@ def test_a_search_that_breaks_is_counted_and_not_passed():
     assert [index for index, score in enumerate(done.scores) if not score.gave_up] == [3]
     right = [index for index, query in enumerate(queries) if not query.solvable and index != 3]
     assert [index for index, score in enumerate(done.scores) if score.checked_pass_rate] == right
-    assert (done.costs["search/failed_questions"], done.costs["search/reused_share"]) == (1, 0.25)
+    assert (done.costs["search/failed_questions"], done.costs["search/reused_share"], done.costs["search/guessed_share"]) == (1, 0.25, 0.75)
 
 
 def test_too_many_broken_searches_end_the_evaluation():

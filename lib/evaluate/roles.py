@@ -112,6 +112,7 @@ def evaluate_role(hub: Hub, queries: Sequence[Query], policy: LocalPolicy, *, ro
     return Evaluated(role, scores, {
         "search/failed_questions": len(broken), "search/mean_batch": run.stats.num_states / max(1, run.stats.num_batches),
         "search/reused_share": policy.num_reused_tokens / max(1, policy.num_prompt_tokens),
+        "search/guessed_share": policy.num_guessed_tokens / max(1, policy.num_new_tokens),
         "search/sampled_tokens": policy.num_new_tokens, "search/seconds": time.time() - began,
     })
 

@@ -58,7 +58,8 @@ class WorkCache(Cache):
     """Keys and values of a batch of rows that stand at different lengths, written in place.
 
     All rows have room for as many tokens as the longest. It keeps the places of rows that left; where places times tokens would come to
-    more than `max_tokens`, it takes just the shape that is asked for, so that one long row does not leave its length behind.
+    more than `max_tokens`, it takes the length that is asked for, so that one long row does not leave its own behind, and all places of
+    that length that there is room for, so that it does not change with every row.
     """
 
     def __init__(self, config: Any, *, dtype: torch.dtype, device: torch.device, max_tokens: int) -> None:
@@ -79,9 +80,13 @@ class WorkCache(Cache):
 
     def reserve(self, num_rows: int, num_tokens: int, *, num_kept: int) -> None:
         """Room for so many rows of so many tokens; what stands in the first `num_kept` rows stays."""
-        rows, tokens = (max(pair) for pair in zip((num_rows, padded(num_tokens)), self.shape, strict=True))
+        held_rows, held = self.shape
+        rows, tokens = max(num_rows, held_rows), max(padded(num_tokens), held)
+        if tokens > held and rows * padded(held + held // 4) <= self.max_tokens:
+            tokens = max(tokens, padded(held + held // 4))       # a little more each time would copy all of it each time
         if rows * tokens > self.max_tokens:
-            rows, tokens = num_rows, padded(num_tokens)
+            tokens = padded(num_tokens)
+            rows = max(num_rows, self.max_tokens // tokens)
         if (rows, tokens) == self.shape:
             return
         length = min(tokens, self.shape[1])

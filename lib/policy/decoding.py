@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice, zip_longest
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ import torch
 from torch import Tensor
 
 from lib.policy.cache import Shelf, WorkCache
-from lib.policy.picking import Picking, pick_tokens, picking
+from lib.policy.guessing import guess
+from lib.policy.picking import pick_tokens, picking
 from lib.policy.sampling import Sampling
 
 
-MOST_READ = 16_384   # tokens in one forward pass over prompts, padding included: more of them are not faster, and take memory
+MOST_READ = 4_096    # tokens in one forward pass over prompts, padding included: more of them outgrow a CPU's caches and take twice as long
 MOST_SCORED = 512    # places that are scored at once: each takes the length of the vocabulary
+MOST_CHECKED = 256   # tokens in one forward pass that writes, guesses included: what a pass takes grows with them from there on
 
 
 @dataclass(eq=False)
@@ -41,9 +44,19 @@ class Row:
         return len(self.ids) + len(self.uniforms)
 
     @property
+    def text(self) -> np.ndarray:
+        """Prompt and new tokens."""
+        return np.concatenate([self.ids, np.array(self.new_ids, dtype=self.ids.dtype)])
+
+    @property
     def num_held(self) -> int:
         """Tokens whose keys and values are held: all but the last one written."""
         return len(self.ids) + max(0, len(self.new_ids) - 1)
+
+    @property
+    def num_left(self) -> int:
+        """Tokens that it may still write."""
+        return len(self.uniforms) - len(self.new_ids)
 
     @property
     def places(self) -> np.ndarray:
@@ -77,13 +90,13 @@ class Decoder:
         end: token that ends a row for want of room.
         has_ended: whether a row's last token was its last.
         most_tokens: room in the cache, rows times the longest one's length; only what is asked for at once makes it larger.
+        most_guessed: tokens that each row guesses ahead, fewer where many rows do; 0 for none.
     """
 
-    def __init__(self, model: Any, shelf: Shelf, *, end: int, has_ended: Callable[[Row], bool], most_tokens: int) -> None:
-        self.model, self.shelf, self.end, self.has_ended = model, shelf, end, has_ended
+    def __init__(self, model: Any, shelf: Shelf, *, end: int, has_ended: Callable[[Row], bool], most_tokens: int, most_guessed: int) -> None:
+        self.model, self.shelf, self.end, self.has_ended, self.most_guessed = model, shelf, end, has_ended, most_guessed
         self.rows: list[Row | Reading] = []    # under way, readings only within `join`; the row at i stands at place i of the cache
-        self.num_prompt_tokens = self.num_reused_tokens = self.num_new_tokens = 0
-        self._picking: Picking | None = None   # of the rows under way; None where they have changed
+        self.num_prompt_tokens = self.num_reused_tokens = self.num_new_tokens = self.num_guessed_tokens = 0
         check_scores(model.config)
         self._cache = WorkCache(model.config, dtype=model.dtype, device=model.device, max_tokens=most_tokens)
 
@@ -94,7 +107,6 @@ class Decoder:
         Returns:
             The rows that ended with it.
         """
-        self._picking = None
         newcomers = [row for group in groups for row in group]
         everything = [*self.rows, *newcomers, *readings]
         self._cache.reserve(len(everything), max(row.length for row in everything), num_kept=len(self.rows))
@@ -110,22 +122,27 @@ class Decoder:
             return []
         scores = self._scores(torch.cat([hidden[id(first)] for first, *_ in groups]))
         scores = scores[[index for index, group in enumerate(groups) for _ in group]]
-        return self._sample(newcomers, scores, self._picking_of(newcomers))
+        return self._sample(newcomers, scores, [()] * len(newcomers))
 
     @torch.inference_mode()
     def step(self) -> list[Row]:
-        """One more token for every row under way; the rows that ended with it."""
-        last = torch.tensor([[row.new_ids[-1]] for row in self.rows])
-        lengths = torch.tensor([[row.num_held] for row in self.rows])
-        hidden = self._forward(last, slice(0, len(self.rows)), lengths)
-        self._picking = self._picking or self._picking_of(self.rows)
-        return self._sample(self.rows, self._scores(hidden[:, 0]), self._picking)
+        """A token more for every row under way, and those behind it that were guessed right; the rows that ended."""
+        most = min(self.most_guessed, MOST_CHECKED // len(self.rows) - 1)
+        guesses = [guess(row.text, min(most, row.num_left - 1)) for row in self.rows]
+        lengths = torch.tensor([len(tokens) for tokens in guesses])[:, None] + 1
+        # A row that guesses less than others repeats its last token in the same place, as in `_read_group`.
+        offsets = torch.minimum(torch.arange(int(lengths.max()))[None], lengths - 1)
+        ids = torch.stack([torch.tensor([row.new_ids[-1], *tokens.tolist()])[where]
+                           for row, tokens, where in zip(self.rows, guesses, offsets, strict=True)])
+        positions = torch.tensor([[row.num_held] for row in self.rows]) + offsets
+        hidden = self._forward(ids, slice(0, len(self.rows)), positions)
+        is_own = (torch.arange(offsets.size(1))[None] < lengths).to(hidden.device)
+        return self._sample(self.rows, self._scores(hidden[is_own]), guesses)
 
     @torch.inference_mode()
     def drop(self, rows: Sequence[Row | Reading]) -> None:
         """Take rows out of the batch; the last rows take their places."""
         gone = {id(row) for row in rows}
-        self._picking = None if gone else self._picking
         for place in [place for place, row in enumerate(self.rows) if id(row) in gone][::-1]:
             moved, last = self.rows.pop(), len(self.rows)
             if place < last:
@@ -135,7 +152,6 @@ class Decoder:
     def clear(self) -> None:
         """Forget the rows under way; after an error, say."""
         self.rows.clear()
-        self._picking = None
 
     def _read(self, firsts: Sequence[Row], readings: Sequence[Reading]) -> dict[int, Tensor]:
         """id -> hidden states [places asked for, H] of what is read into the places behind the rows under way, which it joins."""
@@ -190,32 +206,43 @@ class Decoder:
     def _scores(self, hidden: Tensor) -> Tensor:
         return self.model.get_output_embeddings()(hidden).float()
 
-    def _picking_of(self, rows: Sequence[Row]) -> Picking:
-        return picking([row.sampling for row in rows], self.model.device)
+    def _sample(self, rows: list[Row], scores: Tensor, guesses: Sequence[Sequence[int]]) -> list[Row]:
+        """The next tokens of each row, one more than were guessed right; those that ended leave the batch and are returned.
 
-    def _sample(self, rows: list[Row], scores: Tensor, how: Picking) -> list[Row]:
-        """The next token of each row; those that ended leave the batch and are returned."""
-        uniforms = torch.tensor([row.uniforms[len(row.new_ids)] for row in rows], device=scores.device, dtype=torch.float)
-        is_full = torch.tensor([len(row.new_ids) == len(row.uniforms) - 1 for row in rows], device=scores.device)
-        chosen, logps = pick_tokens(scores, uniforms, how)
+        Args:
+            scores: [places, V], a row's one behind the other: after its last token, and after each one guessed.
+        """
+        places = [(row, len(row.new_ids) + k) for row, guessed in zip(rows, guesses, strict=True) for k in range(len(guessed) + 1)]
+        uniforms = torch.tensor([row.uniforms[place] for row, place in places], device=scores.device, dtype=torch.float)
+        is_full = torch.tensor([place == len(row.uniforms) - 1 for row, place in places], device=scores.device)
+        chosen, logps = pick_tokens(scores, uniforms, picking([row.sampling for row, _ in places], scores.device))
         if is_full.any():   # no room for more: the turn is ended here
             chosen, logps = chosen.where(~is_full, self.end), logps.where(~is_full, scores.log_softmax(-1)[:, self.end])
-        for row, token, logp in zip(rows, chosen.tolist(), logps.tolist(), strict=True):
-            row.new_ids.append(token)
-            row.logp += logp
-        self.num_new_tokens += len(rows)
-        ended = [row for row in rows if self.has_ended(row)]
+        picked = zip(chosen.tolist(), logps.tolist(), strict=True)
+        ended = [row for row, guessed in zip(rows, guesses, strict=True) if self._write(row, list(islice(picked, len(guessed) + 1)), guessed)]
         self._shelve(ended)
         self.drop(ended)
         return ended
+
+    def _write(self, row: Row, picked: Sequence[tuple[int, float]], guessed: Sequence[int]) -> bool:
+        """Give the row its next token, and those behind it as far as each was picked after right guesses; True where it ended."""
+        for number, ((token, logp), following) in enumerate(zip_longest(picked, guessed)):
+            row.new_ids.append(token)
+            row.logp += logp
+            self.num_new_tokens += 1
+            self.num_guessed_tokens += number > 0
+            if self.has_ended(row):
+                return True
+            if token != following:
+                break
+        return False
 
     def _shelve(self, ended: Sequence[Row]) -> None:
         """Keep the conversations of ended rows for the states that go on from them."""
         gone = {id(row) for row in ended}
         for place, row in enumerate(self.rows):
             if id(row) in gone:
-                ids = np.concatenate([row.ids, np.array(row.new_ids[:-1], dtype=row.ids.dtype)])
-                self.shelf.put(row.key, ids, self._cache.read_row(place, len(ids)))
+                self.shelf.put(row.key, row.text[:-1], self._cache.read_row(place, row.num_held))
 
 
 def of_like_length(rows: Sequence[Row | Reading], starts: dict[int, int]) -> Iterator[list[Row | Reading]]:

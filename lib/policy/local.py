@@ -23,6 +23,7 @@ from lib.toolcall import parse_step
 
 
 MOST_ROWS = 64          # under way at once; beyond them decoding on a CPU gains nothing, and every row takes memory
+MOST_GUESSED = 8        # four tokens in a forward pass on the hub, where without guesses it writes one; 16 make it five, but more to check
 MOST_TOKENS = 65_536    # of MOST_ROWS conversations of 1,024 tokens; 0.4 GB with the embedded model, 34 GB with Llama-2-7B in bfloat16
 
 
@@ -47,18 +48,19 @@ class LocalPolicy:
         most_tokens: bounds the steps written at once, too: their number times the tokens that the longest needs with its prompt. A
             longer one is written alone. With `shelf_tokens` this is the memory of the policy: each token takes 2 x layers x key-value
             heads x head dimension numbers.
+        most_guessed: tokens that a row guesses ahead (`lib.policy.guessing`); the steps are the same with any.
     Raises:
         ValueError: the model's scores or attention are of a kind that is not computed here, or a parameter of sampling is out of range.
     """
 
     def __init__(
         self, model: Any, chat: Chat, *, temperature: float = 0.5, top_p: float = 1.0, max_new_tokens: int = 160, max_context: int = 1536,
-        shelf_tokens: int = 80_000, most_rows: int = MOST_ROWS, most_tokens: int = MOST_TOKENS,
+        shelf_tokens: int = 80_000, most_rows: int = MOST_ROWS, most_tokens: int = MOST_TOKENS, most_guessed: int = MOST_GUESSED,
     ) -> None:
         self.model, self.chat, self._end = model.eval(), chat, chat.tokenizer.eos_token_id   # asked for at every token
         self.sampling, self.max_context = Sampling(temperature, top_p, max_new_tokens), max_context
         self.shelf = Shelf(shelf_tokens)
-        self._decoder = Decoder(model, self.shelf, end=self._end, most_tokens=most_tokens,
+        self._decoder = Decoder(model, self.shelf, end=self._end, most_tokens=most_tokens, most_guessed=most_guessed,
                                 has_ended=partial(has_ended, chat.tokenizer, self._end))
         self._waiting = Waiting(most_rows=most_rows, most_tokens=most_tokens)
         self._tickets: dict[int, Ticket] = {}    # id of a row under way -> what it belongs to
@@ -77,6 +79,11 @@ class LocalPolicy:
     def num_new_tokens(self) -> int:
         """Tokens sampled so far."""
         return self._decoder.num_new_tokens
+
+    @property
+    def num_guessed_tokens(self) -> int:
+        """Those of them that were guessed right, and so took no forward pass of their own."""
+        return self._decoder.num_guessed_tokens
 
     async def sample(self, states: Sequence[State], n: int = 1, *, seeds: Sequence[int], sampling: Sampling = OWN) -> list[list[Step]]:
         """n steps for each state, with log-probabilities at temperature 1 among all tokens."""
@@ -128,15 +135,15 @@ class LocalPolicy:
         self._decoder.drop([row for group in ticket.rows for row in group if self._tickets.pop(id(row), None)])
 
     def advance(self) -> int:
-        """One token for every row under way, or all that waited and has a place is read, with the first token of new rows; returns how
-        many rows got a token or were answered.
+        """A token or more for every row under way, or all that waited and has a place is read, with the first token of new rows; returns
+        how many rows got tokens or were answered.
 
         Raises:
             Exception: whatever the model raises; all that was asked for is forgotten then, and its tickets hold the error.
         """
         try:
             joining = self._waiting.take(self._decoder.rows)
-            before = self._decoder.num_new_tokens
+            num_rows = sum(len(group.rows) for group in joining) or len(self._decoder.rows)
             readings = [row for group in joining for row in group.rows if isinstance(row, Reading)]
             ended = self._join(joining, readings) if joining else self._decoder.step() if self._decoder.rows else []
         except BaseException as error:
@@ -144,7 +151,7 @@ class LocalPolicy:
             raise
         for row in (*ended, *readings):
             self._close(self._tickets.pop(id(row)))
-        return self._decoder.num_new_tokens - before + len(readings)
+        return num_rows
 
     def _join(self, joining: Sequence[Group], readings: Sequence[Reading]) -> list[StepRow]:
         self._tickets |= {id(row): group.ticket for group in joining for row in group.rows}
