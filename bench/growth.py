@@ -1,6 +1,6 @@
 """What a query takes, in time and memory, as the number of queries grows: DFSDT on the hub with the embedded base model.
 
-    python -m bench.growth [--sizes 10 30 100 300] [--concurrency 10] [--max-calls 10] [--figure growth.png]
+    python -m bench.growth [--sizes 10 30 100 300 1000] [--concurrency 10] [--max-calls 10] [--figure growth.png]
 
 There is no other program here: a query should take as long among a thousand as among ten, and memory (the host's: a CPU is meant)
 should stay below what is held before the first search and the tokens that the policy may keep. Every size has a process of its own,
@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 
 from lib.chat import Chat
 from lib.evaluate.episodes import run_episodes
+from lib.evaluate.pass_rate import score
 from lib.hub.queries import Query, build_queries
 from lib.hub.registry import Hub, load_hub
 from lib.plots.style import FAINT, SMALL, EndLabel, footnote, label_ends, new_figure, role_colour
@@ -56,7 +57,7 @@ class Outcome:
 def main() -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(description="Time and memory of searches as their number grows.")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10, 30, 100, 300], help="numbers of queries")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10, 30, 100, 300, 1000], help="numbers of queries")
     parser.add_argument("--concurrency", type=int, default=10, help="searches under way at once; at most the smallest size")
     parser.add_argument("--max-calls", type=int, default=10, help="steps that a search may ask for")
     parser.add_argument("--figure", type=Path, help="file for the figure; none is drawn without it")
@@ -99,10 +100,11 @@ def measured(hub: Hub, queries: Sequence[Query], model: Any, chat: Chat, *, conc
     """One DFSDT search a query; the peak is that of the whole process so far."""
     policy = LocalPolicy(model, chat, max_new_tokens=NEW_TOKENS, shelf_tokens=SHELF_TOKENS, most_tokens=MOST_TOKENS)
     before, began = memory("VmRSS"), time.perf_counter()
-    run = run_episodes(hub, queries, policy, search="dfsdt", seed=0, max_queries=max_calls, concurrency=concurrency)
+    run = run_episodes(hub, queries, policy, search="dfsdt", seed=0, max_queries=max_calls, concurrency=concurrency,
+                       keep=score)
     seconds = time.perf_counter() - began
     return Outcome(
-        len(queries), sum(tree.query_count for tree in run.results), seconds, run.stats.mean_batch_size,
+        len(queries), sum(episode.calls for episode in run.results), seconds, run.stats.mean_batch_size,
         policy.num_reused_tokens / policy.num_prompt_tokens, before, memory("VmHWM"),
         before + (SHELF_TOKENS + MOST_TOKENS) * token_bytes(model) / 1e9)
 

@@ -121,10 +121,10 @@ class Chat:
         self._base = self._render(self._ask)
         self.generation_ids = self._encode(self._render(self._ask, generation=True).removeprefix(self._base))
         self._after_step_ids = self._encode(self._split_end(self._written({"role": "assistant", "content": "a"}))[1])
-        self._step_ids = lru_cache(maxsize=65_536)(self._encode_step)
-        self.observation_ids = lru_cache(maxsize=65_536)(self._encode_observation)
+        self._step_ids = lru_cache(maxsize=8_192)(self._encode_step)   # some tens of kB each: enough for the searches under way
+        self.observation_ids = lru_cache(maxsize=8_192)(self._encode_observation)
         self.said_ids = lru_cache(maxsize=1_024)(self._encode_said)   # few: results of BFCL's calls may be very long
-        self._head_ids = lru_cache(maxsize=8_192)(self._encode_head)
+        self._head_ids = lru_cache(maxsize=1_024)(self._encode_head)
         self._check()
 
     def state_ids(self, state: State) -> list[int]:

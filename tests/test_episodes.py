@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 
 from lib.evaluate import episodes   # not its names: pytest would take `test_queries` for a test
+from lib.evaluate.pass_rate import score
 from lib.hub.queries import Query
 from lib.hub.registry import load_hub
 from lib.policy.scripted import ScriptedPolicy
@@ -105,6 +106,12 @@ def test_trees_are_scored_against_their_own_queries_in_any_order():
     trees = run(ScriptedPolicy(knowing))
     assert episodes.score_all(trees[::-1], some_queries()) == episodes.score_all(trees, some_queries()[::-1])[::-1]
     assert [score.search for score in episodes.score_all(trees[:1], some_queries())] == ["cot"]
+
+
+@pytest.mark.parametrize("search", ["cot", "dfsdt"])
+def test_what_is_kept_of_a_tree_stands_in_its_place(search):
+    scores = run(ScriptedPolicy(wanderer), search=search, keep=score)
+    assert scores == episodes.score_all(run(ScriptedPolicy(wanderer), search=search), some_queries())
 
 
 def test_the_limits_of_a_search_are_kept():

@@ -104,10 +104,9 @@ def evaluate_role(hub: Hub, queries: Sequence[Query], policy: LocalPolicy, *, ro
     asked = [(search, query) for search in params.searches.split(",") for query in queries]
     run = run_episodes(hub, queries, policy, search=params.searches, seed=params.seed, max_depth=params.max_depth,
                        max_queries=params.max_queries, concurrency=params.concurrency, label=role,
-                       max_failures=int(MAX_FAILED_SHARE * len(asked)))
-    broken, trees = {failure.index for failure in run.failures}, iter(run.results)
-    scores = [failed_score(query, search) if index in broken else score(next(trees), query)
-              for index, (search, query) in enumerate(asked)]
+                       max_failures=int(MAX_FAILED_SHARE * len(asked)), keep=score)
+    broken = {failure.index for failure in run.failures}
+    scores = [failed_score(query, search) if index in broken else run.outcomes[index] for index, (search, query) in enumerate(asked)]
     give_back_memory()
     return Evaluated(role, scores, {
         "search/failed_questions": len(broken), "search/mean_batch": run.stats.num_states / max(1, run.stats.num_batches),
