@@ -5,10 +5,11 @@
 
 The bare loop is the least that a causal model needs: transformers' StaticCache, of just the size, all rows in step, the likeliest
 token, nothing asked about it. What the policy does more (rows of different lengths, sampling, log-probabilities, ends, the shelf)
-is what the ratio shows; it guesses nothing ahead, as random prompts leave nothing to guess. Against another precision both programs are the policy, and it is also told how far the log-probabilities of the
-one's steps are from the other's: speed alone does not choose. Random prompts of one length on the embedded base model; its head, in both
-programs, never prefers the end token, so that all rows write as many tokens as there is room for. Both are timed after the prompts were
-read, and with the reading. The last line is one JSON object.
+is what the ratio shows; it guesses nothing ahead here, since random prompts leave nothing to guess. Against another precision both
+programs are the policy, and it is also told how far the log-probabilities of the one's steps are from the other's: speed alone does not
+choose. Random prompts of one length on the embedded base model; its head, in both programs, never prefers the end token, so that all
+rows write as many tokens as there is room for. Both are timed after the prompts were read, and with the reading. The last line is one
+JSON object.
 """
 
 from __future__ import annotations

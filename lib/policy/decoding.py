@@ -127,17 +127,24 @@ class Decoder:
     @torch.inference_mode()
     def step(self) -> list[Row]:
         """A token more for every row under way, and those behind it that were guessed right; the rows that ended."""
-        most = min(self.most_guessed, MOST_CHECKED // len(self.rows) - 1)
-        guesses = [guess(row.text, min(most, row.num_left - 1)) for row in self.rows]
-        lengths = torch.tensor([len(tokens) for tokens in guesses])[:, None] + 1
-        # A row that guesses less than others repeats its last token in the same place, as in `_read_group`.
-        offsets = torch.minimum(torch.arange(int(lengths.max()))[None], lengths - 1)
-        ids = torch.stack([torch.tensor([row.new_ids[-1], *tokens.tolist()])[where]
-                           for row, tokens, where in zip(self.rows, guesses, offsets, strict=True)])
+        guesses = self._guesses()
+        read = [[row.new_ids[-1], *guessed] for row, guessed in zip(self.rows, guesses, strict=True)]
+        lengths = torch.tensor([[len(tokens)] for tokens in read])
+        width = int(lengths.max())
+        # A row that reads less than others repeats its last token in the same place, as in `_read_group`.
+        ids = torch.tensor([tokens + tokens[-1:] * (width - len(tokens)) for tokens in read])
+        offsets = torch.minimum(torch.arange(width)[None], lengths - 1)
         positions = torch.tensor([[row.num_held] for row in self.rows]) + offsets
         hidden = self._forward(ids, slice(0, len(self.rows)), positions)
-        is_own = (torch.arange(offsets.size(1))[None] < lengths).to(hidden.device)
-        return self._sample(self.rows, self._scores(hidden[is_own]), guesses)
+        is_own = torch.arange(width)[None] < lengths
+        return self._sample(self.rows, self._scores(hidden[is_own.to(hidden.device)]), guesses)
+
+    def _guesses(self) -> list[list[int]]:
+        """What each row may write after its next token."""
+        most = min(self.most_guessed, MOST_CHECKED // len(self.rows) - 1)
+        if most <= 0:
+            return [[]] * len(self.rows)
+        return [guess(row.text, min(most, row.num_left - 1)).tolist() for row in self.rows]
 
     @torch.inference_mode()
     def drop(self, rows: Sequence[Row | Reading]) -> None:
