@@ -337,25 +337,6 @@ def test_a_step_of_the_tempter_that_is_right_is_no_mistake():
     assert "tempted" not in [edge.step.thought for path in paths(tree) for edge in path]
 
 
-def test_with_own_words_both_sides_of_a_pair_are_the_tempters_from_a_state_without_diversity():
-    query, asked = two_step_query(), []
-    wrong = Step("Guess.", "invented", "{}", token_ids=(7, 8, 1), logp=-3.0)
-
-    def errs_first(state: State) -> Step:
-        """Errs wherever it is asked for the first time."""
-        done = read_progress(load_hub(), query, state).done
-        missing = [index for index in range(2) if index not in done]
-        right = replace(right_step(query, missing[0]) if missing else answer(full_answer(query)), thought="tempted")
-        asked.append(state)
-        return right if asked.count(state) > 1 else wrong
-
-    conduct = Conduct(mistake_rate=1.0, second_mistake_rate=1.0, recovery_rate=0.0, tempter_share=1.0, own_words=True)
-    tree = search(query, conduct, tempter=ScriptedPolicy(errs_first), failures=NO_FAILURES)
-    assert tree.win and {edge.step.thought for edge in success_edges(tree)} == {"tempted"}
-    assert [(pair.chosen.thought, pair.rejected) for pair in step_pairs(tree)] == [("tempted", wrong)] * 3
-    assert not any(state.diversity for state in asked)
-
-
 def test_a_step_of_the_tempter_that_is_wrong_is_a_mistake_in_its_own_words_and_tokens():
     query = two_step_query()
     wrong = Step("Guess.", "invented", '{"x":1}', token_ids=(7, 8, 1), logp=-3.0)

@@ -37,7 +37,6 @@ class Conduct:
     recovery_rate: float = 0.5  # chance to go on in the same path after an error; after an answer to no question it never does
     thought_rate: float = 0.6  # share of messages with a thought
     tempter_share: float = 0.0  # share of mistakes that are the tempter's own samples
-    own_words: bool = False  # a right step of the tempter's stands as it is; else the expert says it in words of its own
     invention_rate: float = 0.1  # share of scripted mistakes that invent a name or a parameter; the others are near misses
     repeat_weight: float = 1.0  # weight of calling a dead API again, against 2 for a near function and 1 for another value
     leak_rate: float = 0.0  # share of later siblings whose thought speaks of the tries before them, as in real trees nearly all do
@@ -114,12 +113,11 @@ class Expert:
         return [fact_of(self.hub, self.query.plan[index]) for index in progress.done]
 
     async def _mistake(self, rng: Random, state: State, progress: Progress, seed: int) -> Step | None:
-        """A wrong next step, or with `own_words` a right one of the tempter's; None where nothing fits."""
+        """A wrong next step; None where the tempter was right, or nothing fits."""
         if self.tempter and rng.random() < self.conduct.tempter_share:
-            # Asked as if for the first time, also for a later sibling: so both sides of a pair are drawn from one state.
-            [[step]] = await self.tempter.sample([replace(state, diversity="")], 1, seeds=[seed])
+            [[step]] = await self.tempter.sample([state], 1, seeds=[seed])
             if not step.failed and not is_give_up(step):
-                return step if self.conduct.own_words or not is_right(self.hub, self.query, progress, step) else None
+                return None if is_right(self.hub, self.query, progress, step) else step
         missing = [index for index in range(len(self.query.plan)) if index not in progress.done]
         if not missing:
             return None
