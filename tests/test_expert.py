@@ -306,6 +306,28 @@ def test_a_call_serves_its_plan_step_however_its_values_are_spelt():
         assert serves(hub, query, Step(name=name, arguments=wrong)) is None
 
 
+def swapped(query: Query) -> str:
+    """The right arguments of the first step, two values of one type in each other's place."""
+    values = json.loads(right_step(query, 0).arguments)
+    first, second = values
+    return json.dumps({first: values[second], second: values[first]})
+
+
+def two_values_alike(query: Query) -> bool:
+    values = list(json.loads(right_step(query, 0).arguments).values())
+    return len(values) == 2 and values[0] != values[1] and type(values[0]) is type(values[1])
+
+
+def test_values_in_each_others_place_serve_where_the_order_does_not_matter():
+    hub, serving, other = load_hub(), set(), set()
+    for query in filter(two_values_alike, queries()):
+        served = serves(hub, query, Step(name=right_step(query, 0).name, arguments=swapped(query)))
+        assert served in (0, None)
+        (other if served is None else serving).add(query.plan[0].goal)
+    assert serving == {"distance_between_cities", "edit_distance", "least_common_multiple"}
+    assert {"remainder_of_division", "next_working_day"} <= other
+
+
 def test_every_thought_begins_with_what_was_found_so_far():
     query = two_step_query()
     facts, state = [fact_of(load_hub(), step) for step in query.plan], start(query)

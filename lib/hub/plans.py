@@ -5,7 +5,7 @@ A goal that takes what another finds can be fed by it ("the currency of the coun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
@@ -150,8 +150,12 @@ def _draw_value(pool: Pool, domain: str, drawn: dict[str, Value], slots: dict[st
 
 def find_fact(hub: Hub, function: str, slots: dict[str, Value]) -> Any:
     """What the function finds for the slots, no failures; None where it knows no answer. Equal questions are run once."""
-    arguments = arguments_for(hub.endpoints[function].api, slots)
-    return _find_fact(hub, function, orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS))
+    return fact_of_call(hub, function, arguments_for(hub.endpoints[function].api, slots))
+
+
+def fact_of_call(hub: Hub, function: str, arguments: Mapping[str, Any]) -> Any:
+    """What the function finds with these arguments, no failures; None where it knows no answer."""
+    return _find_fact(hub, function, orjson.dumps(dict(arguments), option=orjson.OPT_SORT_KEYS))
 
 
 @lru_cache(maxsize=100_000)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lib.evaluate.facts import states_all
 from lib.hub.failures import TRANSIENT
-from lib.hub.plans import arguments_for, fact_text, find_fact
+from lib.hub.plans import arguments_for, fact_of_call, fact_text, find_fact
 from lib.hub.query_record import PlanStep, Query
 from lib.hub.registry import Hub
 from lib.search.finish import answer_in
@@ -60,8 +60,10 @@ def read_progress(hub: Hub, query: Query, state: State) -> Progress:
 def serves(hub: Hub, query: Query, step: Step) -> int | None:
     """Index of the plan step that this call serves with right arguments; None if none."""
     for index, plan_step in enumerate(query.plan):
-        if step.name in plan_step.functions and same_arguments(step.arguments, right_arguments(hub, plan_step, step.name)):
-            return index
+        if step.name in plan_step.functions:
+            right = right_arguments(hub, plan_step, step.name)
+            if same_arguments(step.arguments, right) or asks_the_same(hub, step.name, step.arguments, right):
+                return index
     return None
 
 
@@ -79,6 +81,20 @@ def same_arguments(first: str, second: str) -> bool:
         return _as_texts(json.loads(first)) == _as_texts(json.loads(second))
     except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or brackets nested to exhaust the stack
         return False
+
+
+def asks_the_same(hub: Hub, name: str, first: str, second: str) -> bool:
+    """True where the values of two argument texts have changed places and the function finds the same: the days between two dates, say."""
+    try:
+        given, right = json.loads(first), json.loads(second)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(given, dict) or given.keys() != right.keys() or sorted(map(str, given.values())) != sorted(map(str, right.values())):
+        return False
+    values = {str(value): value for value in right.values()}
+    moved = {key: values[str(value)] for key, value in given.items()}
+    are_alike = all(type(moved[key]) is type(right[key]) for key in right)
+    return are_alike and fact_of_call(hub, name, moved) == fact_of_call(hub, name, right) is not None
 
 
 def _as_texts(arguments: Any) -> Any:
