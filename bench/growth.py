@@ -146,7 +146,7 @@ def growth_figure(outcomes: Sequence[Outcome]) -> Figure:
         axes.set_ylim(bottom=0, top=1.25 * axes.get_ylim()[1])
     label_ends(below, [EndLabel(sizes[-1], outcomes[-1].peak, "peak", colour), EndLabel(sizes[-1], outcomes[-1].bound, "bound", FAINT)],
                font_size=SMALL)
-    footnote(figure, "DFSDT, the embedded base model; bound: memory before the searches, and the tokens the policy may keep")
+    footnote(figure, "DFSDT, the embedded base model; bound: memory before it, and tokens the policy may keep")
     figure.align_ylabels()
     return figure
 
