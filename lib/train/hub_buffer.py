@@ -23,7 +23,7 @@ from lib.trees.record import Tree
 from lib.trees.sft import SftSample
 from lib.trees.steps import answer_edges, state_at
 
-FAULTLESS = Conduct(mistake_rate=0.0, second_mistake_rate=0.0, recovery_rate=1.0, tempter_share=0.0)
+FAULTLESS = Conduct(mistake_rate=0.0, second_mistake_rate=0.0, recovery_rate=1.0, thought_rate=1.0, tempter_share=0.0)
 QUERY_SEED = 2_000_000    # added to the seed of the queries: others than those annotated for fine-tuning
 
 
