@@ -307,6 +307,13 @@ def test_a_recovery_row_calls_a_busy_function_again_and_leaves_a_dead_one(chat: 
     assert num_left >= 40
 
 
+@pytest.mark.parametrize("num_functions", [2, 5])
+def test_a_recovery_row_is_found_even_where_worlds_are_to_be_plain(chat: Chat, num_functions: int):
+    for seed in range(5):
+        text = chat.tokenizer.decode(recovery_row(Random(seed), chat, num_functions=num_functions, num_queries=1, plain=1.0).ids)
+        assert len(set(re.findall(r'<tool_call>{"name":"(.*?)"', text))) > 1
+
+
 def test_a_lookup_row_calls_with_the_values_that_stand_beside_the_keys(chat: Chat):
     for seed in range(20):
         row = lookup_row(Random(seed), chat, num_shown=8, num_asked=3)

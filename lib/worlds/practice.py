@@ -51,10 +51,16 @@ def recovery_row(
     rng: Random, chat: Chat, *, num_functions: int, num_queries: int, plain: float = 0.0, atlas_share: float = 0.0
 ) -> Episode:
     """A world and questions whose functions fail at first: one that is busy is called again, one that is dead is left for the next
-    that serves. The row is drawn anew until some question has two such functions."""
-    world = draw_world(rng, num_functions=num_functions, plain=plain, atlas_share=atlas_share)
+    that serves. The world is drawn anew until some question has two such functions, less plain each time, since the plainest has none.
+
+    Args:
+        num_functions: at least 2.
+    """
+    where = 1.0 if rng.random() < atlas_share else 0.0
+    world = draw_world(rng, num_functions=num_functions, plain=plain, atlas_share=where)
     while not (ideas := [idea for idea in world.ideas if len(world.serving(idea)) > 1]):
-        world = draw_world(rng, num_functions=num_functions, plain=plain, atlas_share=atlas_share)
+        plain *= 0.8
+        world = draw_world(rng, num_functions=num_functions, plain=plain, atlas_share=where)
     functions = (*(api.function for api in world.apis), FINISH_SCHEMA)
     episode = Episode(chat)
     for index in range(num_queries):
