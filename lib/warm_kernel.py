@@ -33,8 +33,9 @@ COMMAND = (sys.executable, "-m", "lib.warm_kernel", "-f", "{connection_file}")
 
 @contextmanager
 def warm_kernels(modules: Sequence[str] = MODULES) -> Iterator[None]:
-    """Kernels that are started inside are forks of one server. Nothing changes where a system cannot fork."""
-    if not hasattr(os, "fork"):
+    """Kernels that are started inside are forks of one server. Nothing changes on systems other than Linux: the libraries of macOS must not
+    be forked once they have started threads."""
+    if sys.platform != "linux":
         yield
         return
     before = os.environ.get(SOCKET)
@@ -42,9 +43,9 @@ def warm_kernels(modules: Sequence[str] = MODULES) -> Iterator[None]:
         os.environ[SOCKET] = address = f"{folder}/socket"
         command = [sys.executable, "-m", "lib.warm_kernel", "--serve", address, *modules]
         server = subprocess.Popen(command, start_new_session=True, cwd=Path(__file__).parents[1])   # Ctrl-C is the pipeline's to handle
-        while not Path(address).exists() and server.poll() is None:
-            time.sleep(0.05)   # it listens before it imports; a kernel that came sooner would find nobody
         try:
+            while not Path(address).exists() and server.poll() is None:
+                time.sleep(0.05)   # it listens before it imports; a kernel that came sooner would find nobody
             yield
         finally:
             os.environ.pop(SOCKET)
@@ -94,7 +95,7 @@ def _become_kernel(connection: socket.socket, file: str, folder: str, environmen
 
 
 def launch(file: str) -> int:
-    """Exit code of a kernel: forked by the server, or this process itself where none answers."""
+    """Returns 0 once a kernel has ended, however it did: one forked by the server, or this process itself where none answers."""
     try:
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(os.environ[SOCKET])
