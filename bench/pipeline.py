@@ -4,7 +4,7 @@
 
 Reads the finished pipeline runs of the profile and takes the one of most stages, of several the latest; `--run` first runs all
 stages anew. A stage that this run skipped stands with the time of the run that it was skipped to. Seconds run from the making of a
-stage's run to its end: the start of its kernel and the imports are in them. The last line is one JSON object.
+stage's run to its end; one process imports for all stages, and the first waits for it. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def main() -> None:
 
 def compare(program: Program, queries: Sequence[Query], shares: Mapping[str, int], model: Any, chat: Chat,
             num_rounds: int) -> dict[str, Any]:
-    """Calls a second of all three; of each other program the ratio to it, and in how many queries it made the same steps.
+    """Calls a second of all programs; of each other program the ratio to it, and in how many queries it made the same steps.
 
     Args:
         shares: other program -> how many of the queries, from the first, it is given; at most all.

@@ -153,7 +153,7 @@ METRICS: dict[str, Metric] = {
     "{scenario}/{search}/tool_errors": Metric("calls answered with an error, mean count of a search", "calls", "lower"),
     "{scenario}/{search}/hallucinations": Metric("calls of unknown functions, mean count of a search", "calls", "lower"),
     "search/failed_questions": Metric("searches that broke and were counted as not passed", "queries", "lower"),
-    "search/mean_batch": Metric("steps written side by side, mean over their tokens", "steps", "higher"),
+    "search/mean_batch": Metric("steps written side by side, mean over forward passes", "steps", "higher"),
     "search/reused_share": Metric("prompt tokens that were not read again, since an earlier call had", "share", "higher"),
     "search/guessed_share": Metric("sampled tokens that were guessed right, and took no forward pass of their own", "share", "higher"),
     "search/sampled_tokens": Metric("tokens sampled in all searches", "tokens", "neutral"),

@@ -39,7 +39,8 @@ def crossing(question: str, function: FunctionSchema, offered: Sequence[Function
     """The question up to the first of its words that tell the function best, and the function's description from there.
 
     Args:
-        offered: all functions in view: a word that stands in few of their descriptions tells more.
+        offered: all functions in view: a word that stands in few of their descriptions tells more. Of a word's places and those of its
+            other forms the last counts that leaves enough text, and it is scored as what stands there; the embedded model has learnt so.
     Returns:
         Question and description whole where they share no word.
     """

@@ -123,15 +123,15 @@ def test_generate_takes_the_steps_of_the_policy_alone_and_left_padded(model: Any
     assert alone == padded == ours
 
 
-def test_all_three_ways_search_the_same_trees(model: Any, chat: Chat):
+def test_all_ways_search_the_same_trees(model: Any, chat: Chat):
     hub = load_hub()
     queries = build_queries(hub, scenario="train", count=3, seed=11)
 
     def program(queries, policy, concurrency):
         return run_episodes(hub, queries, policy, search="cot", seed=0, max_depth=1, concurrency=concurrency).results
 
-    found = search.compare(program, queries, {"generate": 2, "single": 1}, model, chat, 1)
-    assert (found["generate"]["same"], found["single"]["same"]) == (2, 1)
+    found = search.compare(program, queries, {"generate": 2, "single": 1, "lookup": 2}, model, chat, 1)
+    assert [found[name]["same"] for name in ("generate", "single", "lookup")] == [2, 1, 2]
     assert found["single"]["ratio"] == found["batched"] / found["single"]["rate"] > 0
     assert (found["num_queries"], found["num_calls"], found["generate"]["num_queries"]) == (3, 3, 2)    # cot of one step: a call each
 

@@ -21,7 +21,7 @@ from lib.search.annotate import annotate
 from lib.search.dfsdt import dfsdt
 from lib.search.expert import TELLING_THOUGHTS, Conduct, Expert, short_answer
 from lib.search.finish import answer_text
-from lib.search.progress import Progress, fact_of, read_progress, right_arguments, serves
+from lib.search.progress import Progress, asks_the_same, fact_of, read_progress, right_arguments, serves
 from lib.search.state import FINISH, Code, Observation, State, Step
 from lib.trees.pairs import step_pairs
 from lib.trees.record import Tree
@@ -326,6 +326,14 @@ def test_values_in_each_others_place_serve_where_the_order_does_not_matter():
         (other if served is None else serving).add(query.plan[0].goal)
     assert serving == {"distance_between_cities", "edit_distance", "least_common_multiple"}
     assert {"remainder_of_division", "next_working_day"} <= other
+
+
+@pytest.mark.parametrize("given", ["[]", "null", "1", '"a"', "{}", "not JSON", "[" * 100_000, '{"a": 12}', '{"a": 12, "b": 18, "c": 1}',
+                                   '{"a": [12], "b": {"x": 18}}', '{"a": true, "b": 12}', '{"x": 18, "y": 12}', '{"a": "18", "b": null}'])
+def test_what_is_no_exchange_of_places_asks_nothing_the_same(given):
+    name = "least_common_multiple_for_number_toolkit"
+    assert asks_the_same(load_hub(), name, '{"a": 18, "b": 12}', '{"a": 12, "b": 18}')
+    assert not asks_the_same(load_hub(), name, given, '{"a": 12, "b": 18}')
 
 
 def test_every_thought_begins_with_what_was_found_so_far():

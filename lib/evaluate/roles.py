@@ -109,7 +109,7 @@ def evaluate_role(hub: Hub, queries: Sequence[Query], policy: LocalPolicy, *, ro
     scores = [failed_score(query, search) if index in broken else run.outcomes[index] for index, (search, query) in enumerate(asked)]
     give_back_memory()
     return Evaluated(role, scores, {
-        "search/failed_questions": len(broken), "search/mean_batch": run.stats.num_states / max(1, run.stats.num_batches),
+        "search/failed_questions": len(broken), "search/mean_batch": run.stats.mean_batch_size,
         "search/reused_share": policy.num_reused_tokens / max(1, policy.num_prompt_tokens),
         "search/guessed_share": policy.num_guessed_tokens / max(1, policy.num_new_tokens),
         "search/sampled_tokens": policy.num_new_tokens, "search/seconds": time.time() - began,

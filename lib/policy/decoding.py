@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, zip_longest
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -225,8 +225,12 @@ class Decoder:
         chosen, logps = pick_tokens(scores, uniforms, picking([row.sampling for row, _ in places], scores.device))
         if is_full.any():   # no room for more: the turn is ended here
             chosen, logps = chosen.where(~is_full, self.end), logps.where(~is_full, scores.log_softmax(-1)[:, self.end])
-        picked = zip(chosen.tolist(), logps.tolist(), strict=True)
-        ended = [row for row, guessed in zip(rows, guesses, strict=True) if self._write(row, list(islice(picked, len(guessed) + 1)), guessed)]
+        picked, ended, first = list(zip(chosen.tolist(), logps.tolist(), strict=True)), [], 0
+        for row, guessed in zip(rows, guesses, strict=True):
+            last = first + len(guessed) + 1
+            if self._write(row, picked[first:last], guessed):
+                ended.append(row)
+            first = last
         self._shelve(ended)
         self.drop(ended)
         return ended

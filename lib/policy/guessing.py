@@ -2,7 +2,8 @@
 
 Guesses are read in the same forward pass as the row's last token, which takes little longer than that token alone: the time goes into
 fetching weights, keys and values. A row picks its tokens as it does without, one after the other and with the random numbers of their
-places; as long as it picks what was guessed, the scores for the next are there. So guesses change the time and not one step.
+places; as long as it picks what was guessed, the scores for the next are there. So guesses change the time, and a step only where rounding
+decides.
 
 Source: prompt lookup decoding (Saxena 2023), with the check of speculative decoding (Leviathan et al. 2023, arXiv 2211.17192) where both
 models are the same one.

@@ -48,7 +48,7 @@ class LocalPolicy:
         most_tokens: bounds the steps written at once, too: their number times the tokens that the longest needs with its prompt. A
             longer one is written alone. With `shelf_tokens` this is the memory of the policy: each token takes 2 x layers x key-value
             heads x head dimension numbers.
-        most_guessed: tokens that a row guesses ahead (`lib.policy.guessing`); the steps are the same with any.
+        most_guessed: tokens that a row guesses ahead (`lib.policy.guessing`); the steps are the same with any, but for rounding.
     Raises:
         ValueError: the model's scores or attention are of a kind that is not computed here, or a parameter of sampling is out of range.
     """

@@ -15,7 +15,7 @@ NUM_LIKELIEST = 64   # tokens among which a row's nucleus is looked for first: a
 
 @dataclass(frozen=True)
 class Picking:
-    """Parameters of the rows of a batch as tensors: made where rows come or go, not for every token."""
+    """Parameters of the places that are picked for, as tensors: a row has one, and another for each token it guessed."""
 
     temperatures: Tensor | None   # [B, 1], 1 for greedy rows; None where all are greedy
     is_greedy: Tensor | None      # [B]; None where no row is, or all are

@@ -14,8 +14,8 @@ from lib.policy.cache import padded
 from lib.policy.decoding import Reading, Row
 
 ADMITTED_SHARE = 0.25   # of the rows under way: fewer wait a little, for prompts are read faster together
-MOST_WAITED = 8         # tokens of the others that a row waits for, where there is a place for it
-MOST_PASSED = 32        # tokens of the others for which newcomers that fit may pass the oldest, which does not
+MOST_WAITED = 8         # forward passes of the others that a row waits for, where there is a place for it
+MOST_PASSED = 32        # forward passes of the others for which newcomers that fit may pass the oldest, which does not
 
 
 @dataclass(eq=False)
@@ -57,8 +57,8 @@ class Waiting:
     def __init__(self, *, most_rows: int, most_tokens: int) -> None:
         self.groups: list[Group] = []
         self._most_rows, self._most_tokens = most_rows, most_tokens
-        self._waited = 0           # tokens that groups have waited for though there was a place for them
-        self._passed = 0           # tokens for which the oldest has not fitted
+        self._waited = 0           # forward passes that groups have waited for though there was a place for them
+        self._passed = 0           # forward passes for which the oldest has not fitted
         self._has_just_taken = False
 
     def add(self, ticket: Ticket) -> None:
@@ -72,7 +72,7 @@ class Waiting:
         self.groups = [group for group in self.groups if group.ticket is not ticket]
 
     def take(self, under_way: Sequence[Row]) -> list[Group]:
-        """Groups that begin now: those that fit, unless they are few and others are under way, which write a token in between."""
+        """Groups that begin now: those that fit, unless they are few and others are under way, which go on in between."""
         if self._has_just_taken and under_way:
             self._has_just_taken = False
             self._waited += bool(self.groups)

@@ -46,14 +46,14 @@ class Ticket(Protocol):
 class WritesTokens(Protocol):
     """A policy that takes in more while it writes, as `lib.policy.local` does."""
 
-    def submit(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> Ticket:
+    def submit(self, states: Sequence[State], n: int, *, seeds: Sequence[int], sampling: Sampling = OWN) -> Ticket:
         """Ask for n steps for each state; `advance` writes them. `submit_labels` and `submit_logps`, where it has them, ask likewise."""
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forget what was asked for; at any time, also when it is there or has failed."""
 
     def advance(self) -> int:
-        """A token more for every row under way; the number of rows. Raises what the model raises, for all that was asked."""
+        """A token or more for every row under way; the number of rows. Raises what the model raises, for all that was asked."""
 
 
 @dataclass(frozen=True)
