@@ -1,4 +1,4 @@
-# make run     the whole lab: environment, then every stage of params/lab (about ten minutes on 2 cores)
+# make run     the whole lab: environment, then every stage of params/lab (about twelve minutes on 2 cores)
 # make smoke   the same, tiny (about two minutes; its figures mean nothing)
 # make test    the tests, with every notebook on params/smoke
 # make ui      the runs in MLflow, http://127.0.0.1:5000/#/experiments/1/runs
