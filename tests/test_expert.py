@@ -336,6 +336,14 @@ def test_what_is_no_exchange_of_places_asks_nothing_the_same(given):
     assert not asks_the_same(load_hub(), name, given, '{"a": 12, "b": 18}')
 
 
+def test_arguments_nested_to_any_depth_are_no_right_call_and_no_error():
+    query = first_query(two_values_alike)
+    first, second = json.loads(right_step(query, 0).arguments)
+    for depth in range(0, 2_000, 7):
+        nested = f'{{"{first}": {"[" * depth}1{"]" * depth}, "{second}": 1}}'
+        assert serves(load_hub(), query, Step(name=right_step(query, 0).name, arguments=nested)) is None
+
+
 def test_every_thought_begins_with_what_was_found_so_far():
     query = two_step_query()
     facts, state = [fact_of(load_hub(), step) for step in query.plan], start(query)

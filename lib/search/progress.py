@@ -86,13 +86,13 @@ def same_arguments(first: str, second: str) -> bool:
 def asks_the_same(hub: Hub, name: str, first: str, second: str) -> bool:
     """True where the values of two argument texts have changed places and the function finds the same: the days between two dates, say."""
     try:
-        given, right = json.loads(first), json.loads(second)
-    except (ValueError, RecursionError):
-        return False
-    if not isinstance(given, dict) or given.keys() != right.keys() or sorted(map(str, given.values())) != sorted(map(str, right.values())):
+        given, right = _as_texts(json.loads(first)), json.loads(second)
+    except (ValueError, RecursionError):   # as in `same_arguments`
         return False
     values = {str(value): value for value in right.values()}
-    moved = {key: values[str(value)] for key, value in given.items()}
+    if not isinstance(given, dict) or given.keys() != right.keys() or sorted(given.values()) != sorted(map(str, right.values())):
+        return False
+    moved = {key: values[text] for key, text in given.items()}
     are_alike = all(type(moved[key]) is type(right[key]) for key in right)
     return are_alike and fact_of_call(hub, name, moved) == fact_of_call(hub, name, right) is not None
 
