@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench import decoding, pipeline, preference, prepare_pairs, search, sft
+from bench import decoding, pairs, pipeline, preference, search, sft
 from lib import tracking
 from lib.chat import Chat
 from lib.evaluate.episodes import run_episodes
@@ -215,7 +215,7 @@ def test_trees_are_copied_round_and_round_and_every_file_is_prepared(tmp_path: P
         (tmp_path / name).mkdir()
     for tree in annotate(hub, queries, Conduct(mistake_rate=0), max_depth=12, beam=2, max_queries=60, seed=0).results:
         write_tree(tmp_path / "trees" / f"{tree.query_id}_DFS_woFilter_w2.json", tree)
-    prepare_pairs.fill(tmp_path / "copies", tmp_path / "trees", 4)
+    pairs.fill(tmp_path / "copies", tmp_path / "trees", 4)
     paths = sorted(map(str, (tmp_path / "copies").iterdir()))
-    samples = [prepare_pairs.prepare_share(share)["num_samples"] for share in (paths, paths[:2], paths[2:])]
+    samples = [pairs.prepare_share(share)["num_samples"] for share in (paths, paths[:2], paths[2:])]
     assert len(paths) == 4 and samples[0] == samples[1] + samples[2] and samples[1] == samples[2] > 0

@@ -1,6 +1,6 @@
 """How long it takes to cut pairs and SFT samples from answer files, against the time orjson takes to parse the same bytes.
 
-    python -m bench.prepare_pairs [--trees DIR] [--num-files 2000] [--processes 1,2]
+    python -m bench.pairs [--trees DIR] [--num-files 2000] [--processes 1,2]
 
 The trees of DIR (real ones where they lie beside the repository, else the scripted expert's) are copied round and round to so many
 files in a temporary folder. Each process takes its share of the files, first parses them, then prepares them. Seconds are of the
