@@ -106,6 +106,7 @@ METRICS: dict[str, Metric] = {
         "training pairs whose chosen step is the likelier one before any is trained on", "share", "higher"),
     "dpo/own_trees": Metric("trees in which the fine-tuned model's own mistakes were gathered", "trees", "neutral"),
     "dpo/own_pairs": Metric("pairs cut from them", "pairs", "neutral"),
+    "dpo/own_left_out": Metric("pairs left out of them, by filters or because both sides make one call", "pairs", "neutral"),
     "dpo/leak_accuracy": Metric("held-out pairs told right by a probe that sees no prompt; chance is 0.5", "share", "lower"),
     "dpo/pairs": Metric("training pairs", "pairs", "neutral"),
     "dpo/pairs_set_aside": Metric("pairs left out: longer than max_length, or two sides that say the same", "pairs", "lower"),

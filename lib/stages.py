@@ -122,6 +122,7 @@ class TreeDpoParams(StageParams):
 
     own_queries: CountOrAll = 400        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
     own_temperature: NotNegative = 0.7   # at which it makes them
+    own_filters: PairFilters = "rejected_down"   # tags of their pairs to leave out; names in lib.trees.pair_filters
     pair_kinds: Annotated[str, some_of(*PAIR_KINDS, may_be_empty=True)] = ""   # cut here from the trees; "" takes 01's pairs, or own steps
     balanced: bool = False               # keep only a part of the pairs on which the leak probe does no better than chance
     beta: Positive = 0.3                 # pull to the reference, no unit

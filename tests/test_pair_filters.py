@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from lib.search.state import State, Step
+from lib.search.state import Observation, State, Step
 from lib.trees.pair_filters import NAMED, at_depth, filters_named, kept_pairs, of_scenario, with_outcome
 from lib.trees.pairs import PreferencePair
 from lib.trees.record import Tree
 from lib.trees.survey import chosen_pairs
 
 PLAIN = PreferencePair(State("q", ()), Step("", "a", "1"), Step("", "b", "1"), depth=1, tree_id="1_x", query_id="1",
-                       scenario="train", chosen_code=0, rejected_code=8, subtree_gave_up=True)
+                       scenario="train", chosen_code=0, rejected_code=11, subtree_gave_up=True)
 
 
 @pytest.mark.parametrize(("name", "change"), [
@@ -23,6 +23,7 @@ PLAIN = PreferencePair(State("q", ()), Step("", "a", "1"), Step("", "b", "1"), d
     ("rejected_reappears", {"rejected_call_reappears": True}),
     ("chosen_reappears", {"chosen_call_reappears": True}),
     ("chosen_finish", {"chosen_is_finish": True}),
+    ("rejected_down", {"rejected_code": 8}),
     ("chosen_failed", {"chosen_code": 11}),
     ("text_only", {"rejected": Step("Hm.")}),
     ("no_give_up_below", {"subtree_gave_up": False}),
@@ -33,7 +34,7 @@ def test_a_named_filter_removes_what_it_is_named_after_and_nothing_else(name: st
 
 
 @pytest.mark.parametrize(("keep", "kept"), [
-    (with_outcome([8, None]), [True, True, False]),
+    (with_outcome([11, None]), [True, True, False]),
     (at_depth(1), [True, False, True]),
     (at_depth(0, 0), [False, True, False]),
     (of_scenario({"train"}), [True, True, False]),
@@ -41,6 +42,18 @@ def test_a_named_filter_removes_what_it_is_named_after_and_nothing_else(name: st
 def test_filters_by_outcome_depth_and_scenario(keep, kept):
     pairs = [PLAIN, replace(PLAIN, depth=0, rejected_code=None), replace(PLAIN, depth=3, rejected_code=0, scenario="G1_tool")]
     assert [keep(pair) for pair in pairs] == kept
+
+
+@pytest.mark.parametrize(("before", "path", "is_kept"), [
+    ([("b", 8)], (), True),                  # called again: that it is down was known
+    ([("b", 0), ("a", 8)], (), False),       # it worked before, another one did not
+    ([("b", 11)], (), False),                # an error of the call tells nothing of the API
+    ([], ((Step("", "b", "1"), None),), True),      # of a whole path the outcome is that of its end
+])
+def test_a_rejected_call_of_an_api_found_down_is_kept_where_that_could_be_known(before, path, is_kept):
+    turns = tuple((Step("", name, "1"), Observation("", code)) for name, code in before)
+    pair = replace(PLAIN, state=State("q", (), turns=turns), rejected_code=8, rejected_path=path)
+    assert NAMED["rejected_down"](pair) is is_kept
 
 
 def test_a_pair_counts_for_the_first_filter_that_removes_it_so_that_all_adds_up():
@@ -71,7 +84,6 @@ def winning_tree() -> Tree:
     """question ─┬─ a(1), a(2), a(3)   led nowhere
                  └─ Finish             the answer
     """
-    from lib.search.state import Observation
     from lib.trees.record import ACTION_INPUT, Node
     from lib.trees.steps import grow
 

@@ -10,10 +10,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-from lib.search.state import Code
+from lib.search.state import Code, Observation
 from lib.trees.pairs import PreferencePair
 
 Keep = Callable[[PreferencePair], bool]   # True: the pair stays
+
+# Outcomes that speak of an API, not of the call. A wrong call can meet them too.
+DOWN = frozenset({Code.TIMEOUT, Code.NOT_WORKING, Code.UNAUTHORIZED, Code.UNSUBSCRIBED, Code.TOO_MANY_REQUESTS, Code.RATE_LIMIT,
+                  Code.REQUEST_FAILED})
+
+
+def found_down(pair: PreferencePair) -> bool:
+    """True where the rejected step called an API that turned out to be down and had not been found so on the way: nothing in the
+    conversation told, so that the step may well have been the right one."""
+    if pair.rejected_path or pair.rejected_code not in DOWN:
+        return False
+    before = {step.name for step, seen in pair.state.turns if isinstance(seen, Observation) and seen.code in DOWN}
+    return pair.rejected.name not in before
+
 
 NAMED: Mapping[str, Keep] = {             # named by what they remove
     "same_call": lambda pair: not pair.same_call,                              # both sides make one call: the label is noise
@@ -21,6 +35,7 @@ NAMED: Mapping[str, Keep] = {             # named by what they remove
     "rejected_reappears": lambda pair: not pair.rejected_call_reappears,       # the rejected call also led to the answer
     "chosen_reappears": lambda pair: not pair.chosen_call_reappears,           # the chosen call had to be made again
     "chosen_finish": lambda pair: not pair.chosen_is_finish,                   # ends the episode, where the rejected side goes on
+    "rejected_down": lambda pair: not found_down(pair),                        # the rejected call found its API down, which none could know
     "chosen_failed": lambda pair: pair.chosen_code in (None, Code.OK, Code.FINAL_ANSWER),    # the chosen call was not answered well
     "text_only": lambda pair: pair.chosen.is_call and pair.rejected.is_call,   # a side that calls nothing
     "no_give_up_below": lambda pair: pair.subtree_gave_up,                     # below the rejected step nothing gave up
