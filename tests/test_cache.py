@@ -49,17 +49,17 @@ def test_rows_that_are_kept_stay_when_the_shape_changes_either_way():
     work, kept = cache(640), [conversation(50, seed) for seed in range(2)]
     work.reserve(2, 50, num_kept=0)
     for row, part in enumerate(kept):
-        work.write_row(row, part)
+        work.write_row(row, [part[:, :, :, :30], part[:, :, :, 30:]])
     for rows, tokens in ((3, 200), (10, 60)):
         work.reserve(rows, tokens, num_kept=2)
-        assert all(torch.equal(work.read_row(row, 50), part) for row, part in enumerate(kept))
+        assert all(torch.equal(work.read_row(row, 0, 50), part) for row, part in enumerate(kept))
 
 
 def test_a_row_is_copied_over_another_and_read_as_it_was_written():
     work, part = cache(640), conversation(7, 0)
     work.reserve(3, 50, num_kept=0)
-    work.write_row(2, part)
+    work.write_row(2, [part])
     work.copy_row(2, 0, 5)
-    assert torch.equal(work.read_row(0, 5), part[:, :, :, :5]) and not work.read_row(1, 7).any()
-    work.write_row(2, conversation(7, 1))
-    assert torch.equal(work.read_row(0, 5), part[:, :, :, :5])
+    assert torch.equal(work.read_row(0, 2, 5), part[:, :, :, 2:5]) and not work.read_row(1, 0, 7).any()
+    work.write_row(2, [conversation(7, 1)])
+    assert torch.equal(work.read_row(0, 0, 5), part[:, :, :, :5])

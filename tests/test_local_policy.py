@@ -160,13 +160,17 @@ def test_what_is_kept_on_the_shelf_changes_nothing_but_the_work(model, chat):
     assert kept.num_reused_tokens > 0.5 * kept.num_prompt_tokens
 
 
-def test_queries_that_share_a_long_task_description_have_places_of_their_own_on_the_shelf(model, chat):
-    states = [State(query, (CAPITAL,), system="You call tools, one after the other. " * 20) for query in ("one", "two")]
+def test_a_search_that_jumps_between_branches_and_queries_reads_nothing_twice(model, chat):
+    roots = [State(query, (CAPITAL,), system="You call tools, one after the other. " * 20) for query in ("one", "two")]
+    calls = [Step("", "capital", f'{{"country":"{country}"}}') for country in ("Peru", "Chad")]
+    states = [*roots, *(root.after(call, Observation("told", 0)) for call in calls for root in roots)]
     policy = LocalPolicy(model, chat, max_new_tokens=8)
-    sample(policy, states)
-    read = policy.num_prompt_tokens
-    sample(policy, states)
-    assert policy.num_reused_tokens == read - 2   # all but the last token of each prompt
+    for state in states:
+        sample(policy, [state])
+    read, reused = policy.num_prompt_tokens, policy.num_reused_tokens
+    for state in states:
+        sample(policy, [state])
+    assert policy.num_reused_tokens - reused == read - len(states)   # all but the last token of each prompt
 
 
 def test_the_shelf_holds_no_more_tokens_than_it_may(model, chat):

@@ -1,57 +1,19 @@
-"""Keys and values of conversations already read, so that a search never reads the same prompt twice.
-
-`Shelf` keeps one conversation a query between calls, least recently used first to go; `WorkCache` is the batch at work, written
-in place. A next state of a search shares its beginning with the last one: only the rest is computed.
-"""
+"""Keys and values of the batch at work, written in place; what is kept between calls is `lib.policy.shelf`."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
-from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import Cache
 
-KeysValues = Tensor  # [layers, 2, heads, tokens, head_dim]
+from lib.policy.shelf import KeysValues
+
 BLOCK = 64           # tokens
-
-
-class Shelf:
-    """Conversations with their keys and values, at most `max_tokens` tokens in all."""
-
-    def __init__(self, max_tokens: int) -> None:
-        self.max_tokens = max_tokens
-        self.num_tokens = 0
-        self._held: OrderedDict[int, tuple[np.ndarray, KeysValues]] = OrderedDict()
-
-    def longest_prefix(self, key: int, ids: np.ndarray, limit: int) -> KeysValues | None:
-        """Keys and values of the longest common beginning with what is kept under `key`, at most `limit` tokens."""
-        if key not in self._held:
-            return None
-        kept, keys_values = self._held[key]
-        self._held.move_to_end(key)
-        limit = min(len(kept), limit)
-        differs = np.flatnonzero(kept[:limit] != ids[:limit])
-        length = int(differs[0]) if len(differs) else limit
-        return keys_values[:, :, :, :length] if length else None
-
-    def put(self, key: int, ids: np.ndarray, keys_values: KeysValues) -> None:
-        """Keep a conversation in place of the one under `key`; the least recently used make room."""
-        if key in self._held:
-            self.num_tokens -= len(self._held.pop(key)[0])
-        self._held[key] = (ids, keys_values)
-        self.num_tokens += len(ids)
-        while self.num_tokens > self.max_tokens and len(self._held) > 1:
-            self.num_tokens -= len(self._held.popitem(last=False)[1][0])
-
-    def clear(self) -> None:
-        """Forget everything; needed when the model's weights change."""
-        self._held.clear()
-        self.num_tokens = 0
 
 
 class WorkCache(Cache):
@@ -99,14 +61,18 @@ class WorkCache(Cache):
         for layer in self._held:
             layer[:, target, :, :num_tokens] = layer[:, source, :, :num_tokens]
 
-    def write_row(self, row: int, keys_values: KeysValues) -> None:
-        """Put a conversation at the beginning of a row."""
-        for layer, part in zip(self._held, keys_values, strict=True):
-            layer[:, row, :, : part.size(2)] = part
+    def write_row(self, row: int, parts: Sequence[KeysValues]) -> None:
+        """Put a conversation, part after part, at the beginning of a row."""
+        start = 0
+        for part in parts:
+            end = start + part.size(3)
+            for layer, written in zip(self._held, part, strict=True):
+                layer[:, row, :, start:end] = written
+            start = end
 
-    def read_row(self, row: int, num_tokens: int) -> KeysValues:
-        """A copy of a row's first tokens."""
-        return torch.stack([layer[:, row, :, :num_tokens] for layer in self._held])
+    def read_row(self, row: int, start: int, end: int) -> KeysValues:
+        """A copy of a row's tokens from `start` to before `end`."""
+        return torch.stack([layer[:, row, :, start:end] for layer in self._held])
 
     def begin(self, rows: slice, positions: Tensor) -> Tensor:
         """Set the next forward pass; returns its mask [rows, 1, tokens, keys], True where a query may look."""

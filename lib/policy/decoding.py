@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -16,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.policy.cache import Shelf, WorkCache
+from lib.policy.cache import WorkCache
 from lib.policy.guessing import guess
 from lib.policy.picking import pick_tokens, picking
 from lib.policy.sampling import Sampling
+from lib.policy.shelf import Shelf
 
 
 MOST_READ = 4_096    # tokens in one forward pass over prompts, padding included: more of them outgrow a CPU's caches and take twice as long
@@ -32,7 +34,6 @@ class Row:
     """One continuation in the making."""
 
     ids: np.ndarray           # prompt
-    key: int                  # place on the shelf: one a query
     uniforms: np.ndarray      # [most new tokens] random numbers of this row alone
     sampling: Sampling        # nothing left open; its max_new_tokens is the length of `uniforms`
     new_ids: list[int] = field(default_factory=list)
@@ -68,8 +69,7 @@ class Row:
 class Reading:
     """Log-probabilities asked for of tokens that are given; nothing is written."""
 
-    ids: np.ndarray           # what is read
-    key: int                  # place on the shelf, which it takes from and leaves nothing on
+    ids: np.ndarray           # what is read; it takes from the shelf and leaves nothing there
     places: np.ndarray        # [asked] index into `ids` of the token before each asked one; ascending
     tokens: np.ndarray        # [asked] what may come next there
     logps: list[float] = field(default_factory=list)   # [asked] the reply, nats, temperature 1
@@ -162,16 +162,15 @@ class Decoder:
 
     def _read(self, firsts: Sequence[Row], readings: Sequence[Reading]) -> dict[int, Tensor]:
         """id -> hidden states [places asked for, H] of what is read into the places behind the rows under way, which it joins."""
-        found = {id(row): self.shelf.longest_prefix(row.key, row.ids, int(row.places[0])) for row in (*firsts, *readings)}
-        starts = {key: 0 if prefix is None else prefix.size(3) for key, prefix in found.items()}
+        found = {id(row): self.shelf.longest_prefix(row.ids, int(row.places[0])) for row in (*firsts, *readings)}
+        starts = {key: sum(part.size(3) for part in parts) for key, parts in found.items()}
         rows = sorted((*firsts, *readings), key=lambda row: len(row.ids) - starts[id(row)])
         self.num_prompt_tokens += sum(len(row.ids) for row in rows)
         self.num_reused_tokens += sum(starts.values())
         hidden: dict[int, Tensor] = {}
         for group in of_like_length(rows, starts):
             for place, row in enumerate(group, start=len(self.rows)):
-                if starts[id(row)]:
-                    self._cache.write_row(place, found[id(row)])
+                self._cache.write_row(place, found[id(row)])
             hidden |= self._read_group(group, [starts[id(row)] for row in group])
             self.rows += group
         return hidden
@@ -253,7 +252,7 @@ class Decoder:
         gone = {id(row) for row in ended}
         for place, row in enumerate(self.rows):
             if id(row) in gone:
-                self.shelf.put(row.key, row.text[:-1], self._cache.read_row(place, row.num_held))
+                self.shelf.put(row.text[:-1], partial(self._cache.read_row, place, end=row.num_held))
 
 
 def of_like_length(rows: Sequence[Row | Reading], starts: dict[int, int]) -> Iterator[list[Row | Reading]]:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from lib.chat import Chat
-from lib.policy.cache import Shelf
 from lib.policy.decoding import Decoder, Reading, Row
 from lib.policy.sampling import OWN, Sampling
+from lib.policy.shelf import Shelf
 from lib.policy.waiting import Group, Ticket, Waiting
 from lib.search.pieces import num_pieces
 from lib.search.state import State, Step
@@ -43,7 +43,7 @@ class LocalPolicy:
         temperature, top_p, max_new_tokens: of requests that leave them open, see `lib.policy.sampling` (ToolBench samples local models at a
             temperature of 0.5).
         max_context: tokens of prompt and step together; a state whose prompt leaves no room gets a failed step.
-        shelf_tokens: tokens whose keys and values are kept between calls.
+        shelf_tokens: tokens whose keys and values are kept between calls, those that conversations have in common once.
         most_rows: steps written at once; the others wait.
         most_tokens: bounds the steps written at once, too: their number times the tokens that the longest needs with its prompt. A
             longer one is written alone. With `shelf_tokens` this is the memory of the policy: each token takes 2 x layers x key-value
@@ -191,24 +191,21 @@ class LocalPolicy:
         """Asks for the log-probability of every token of the answer."""
         prompt = np.array(self.chat.state_ids(state))
         places = np.arange(len(prompt) - 1, len(prompt) + len(answer) - 1)
-        return self._checked(Reading(np.concatenate([prompt, answer[:-1]]), self._key(state), places, answer))
+        return self._checked(Reading(np.concatenate([prompt, answer[:-1]]), places, answer))
 
     def _question(self, state: State, firsts: np.ndarray) -> Reading:
         """Asks for the log-probabilities that the next token is each of `firsts`."""
         prompt = np.array(self.chat.state_ids(state))
-        return self._checked(Reading(prompt, self._key(state), np.full(len(firsts), len(prompt) - 1), firsts))
+        return self._checked(Reading(prompt, np.full(len(firsts), len(prompt) - 1), firsts))
 
     def _checked(self, reading: Reading) -> Reading:
         if len(reading.ids) > self.max_context:
             raise ValueError(f"a prompt has {len(reading.ids)} tokens, more than max_context={self.max_context}; raise it, or cut it.")
         return reading
 
-    def _key(self, state: State) -> int:
-        return hash(self.chat.head_ids(state))
-
     def _row(self, state: State, uniforms: np.ndarray, sampling: Sampling) -> StepRow:
         begun = num_pieces(self.chat.tokenizer.decode(state.begun), state.level) if state.begun else 0
-        return StepRow(np.array(self.chat.state_ids(state)), self._key(state), uniforms, sampling, state=state, num_pieces=begun)
+        return StepRow(np.array(self.chat.state_ids(state)), uniforms, sampling, state=state, num_pieces=begun)
 
     def _step(self, row: StepRow) -> Step:
         """The step that a row wrote; of a piece the text as it is, since half a call is none."""
