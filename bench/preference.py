@@ -21,9 +21,10 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from math import isclose
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
@@ -47,6 +48,7 @@ class Outcome:
 
     seconds: float
     loss: float        # of the first step: that of a policy equal to its reference
+    logps: tuple[float, float]   # of chosen and rejected sides, nats, mean over the epoch
     peak_mb: float     # 10^6 bytes beyond what stood there before
 
 
@@ -84,10 +86,12 @@ def main() -> None:
     check_same_work(ours, theirs)
     print(f"{median(ratios):.2f} times as fast as TRL [{min(ratios):.2f}, {max(ratios):.2f}]: {median(one.seconds for one, _ in runs):.1f} "
           f"against {median(one.seconds for _, one in runs):.1f} s for {len(rows)} pairs in batches of {batch_size}; memory "
-          f"{ours.peak_mb:.0f} against {theirs.peak_mb:.0f} MB; first loss {ours.loss:.4f} and {theirs.loss:.4f}")
+          f"{ours.peak_mb:.0f} against {theirs.peak_mb:.0f} MB; first loss {ours.loss:.4f} and {theirs.loss:.4f}; log-probabilities of both "
+          f"sides {ours.logps} and {theirs.logps} nats")
     print(json.dumps({"ratio": median(ratios), "low": min(ratios), "high": max(ratios), "memory_ratio": ours.peak_mb / theirs.peak_mb,
                       "ours_seconds": median(one.seconds for one, _ in runs), "trl_seconds": median(one.seconds for _, one in runs),
                       "ours_mb": ours.peak_mb, "trl_mb": theirs.peak_mb, "losses": [ours.loss, theirs.loss], "num_pairs": len(rows),
+                      "logps": [ours.logps, theirs.logps],
                       "prompt": options.prompt, "completion": options.completion, "siblings": options.siblings,
                       "threads": torch.get_num_threads(), "cuda": on_gpu, **ours_with}))
 
@@ -107,13 +111,14 @@ def take_device(device: str, attention: Attention) -> None:
 
 
 def check_same_work(ours: Outcome, theirs: Outcome) -> None:
-    """Refuse to compare programs whose first losses differ.
+    """Refuse to compare programs whose first losses, or whose log-probabilities of either side, differ by more than a thousandth.
 
     Raises:
         ValueError: they do.
     """
-    if abs(ours.loss - theirs.loss) > 1e-3:
-        raise ValueError(f"not the same work: first losses {ours.loss:.4f} and {theirs.loss:.4f}.")
+    pairs = [(ours.loss, theirs.loss), *zip(ours.logps, theirs.logps, strict=True)]
+    if not all(isclose(one, other, rel_tol=1e-3) for one, other in pairs):
+        raise ValueError(f"not the same work: losses, and log-probabilities of both sides, {pairs}.")
 
 
 def random_rows(num_states: int, prompt: int, completion: int, siblings: int = 2) -> list[PairRow]:
@@ -138,9 +143,10 @@ class Watch:
             torch.cuda.reset_peak_memory_stats()
         self._before, self._began = self._bytes("VmRSS:"), time.perf_counter()
 
-    def outcome(self, loss: float) -> Outcome:
-        """What has been taken until now."""
-        return Outcome(time.perf_counter() - self._began, loss, (self._bytes("VmHWM:") - self._before) / 1e6)
+    def outcome(self, losses: list[float], chosen: list[float], rejected: list[float]) -> Outcome:
+        """What has been taken until now, and what the steps came to."""
+        return Outcome(time.perf_counter() - self._began, losses[0], (mean(chosen), mean(rejected)),
+                       (self._bytes("VmHWM:") - self._before) / 1e6)
 
     def _bytes(self, mark: str) -> int:
         if torch.cuda.is_available():
@@ -159,7 +165,7 @@ def our_run(
     watch = Watch()
     references = reference_logps(model, rows, batch_size=batch_size)
     curve = train_preferences(model, rows, references, Schedule(1, batch_size, LEARNING_RATE), beta=BETA, seed=0)
-    return watch.outcome(curve[0]["loss"])
+    return watch.outcome(*([record[name] for record in curve] for name in ("loss", "chosen_logp", "rejected_logp")))
 
 
 def trl_run(rows: list[PairRow], batch_size: int, model: Any = None, *, checkpointing: bool = False) -> Outcome:
@@ -176,7 +182,8 @@ def trl_run(rows: list[PairRow], batch_size: int, model: Any = None, *, checkpoi
         watch = Watch()     # the reference's pass is part of making the trainer, or of training
         trainer = PreTokenised(model, args=config, train_dataset=data, processing_class=tokenizer)
         trainer.train()
-        return watch.outcome(next(record["loss"] for record in trainer.state.log_history if "loss" in record))
+        steps = [record for record in trainer.state.log_history if "loss" in record]
+        return watch.outcome(*([record[name] for record in steps] for name in ("loss", "logps/chosen", "logps/rejected")))
 
 
 if __name__ == "__main__":

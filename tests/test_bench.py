@@ -199,13 +199,15 @@ def test_random_pairs_have_the_lengths_asked_for_and_those_of_a_state_its_prompt
     assert len({(row.prompt, row.chosen, row.tree_id) for row in rows}) == 3 and len({row.rejected for row in rows}) == 6
 
 
-def test_both_preference_trainings_begin_with_the_same_loss(model: Any):
+def test_both_preference_trainings_see_the_same_pairs(model: Any):
     rows = preference.random_rows(2, 9, 4, siblings=3)
     ours, theirs = preference.our_run(rows, 2, model.float()), preference.trl_run(rows, 2, model.float())
     preference.check_same_work(ours, theirs)
     assert ours.loss == pytest.approx(0.6931, abs=1e-4) and ours.seconds > 0
-    with pytest.raises(ValueError, match="not the same work: first losses"):
-        preference.check_same_work(ours, replace(theirs, loss=0.7))
+    others = preference.our_run([replace(row, prompt=row.prompt[::-1]) for row in rows], 2, model.float())     # its first loss is ln 2, too
+    for different in (replace(theirs, loss=0.7), others):
+        with pytest.raises(ValueError, match="not the same work: losses"):
+            preference.check_same_work(ours, different)
 
 
 def test_trees_are_copied_round_and_round_and_every_file_is_prepared(tmp_path: Path):

@@ -58,7 +58,7 @@ STUCK = tree_of({"": "a", "a": ""}, {"a": 0.25}, "stuck")     # a fact was found
 
 
 def found(trees: Sequence[Tree], pairs: Sequence[PreferencePair] = ()) -> rounds.Found:
-    return rounds.Found([2.0, 1.0, 4.0], [0, 2], list(trees), list(pairs), Counter(min_gap=3), 1, 50, 9.0)
+    return rounds.Found([2.0, 1.0, 4.0], [0, 2], list(trees), list(pairs), Counter(min_gap=3), 1, 50, 9.0, 4.5, 0.75)
 
 
 def params_of(**values: Any) -> MctsDpoParams:
@@ -68,6 +68,7 @@ def params_of(**values: Any) -> MctsDpoParams:
 def test_only_the_end_of_an_answer_is_right_or_wrong():
     metrics = rounds.search_metrics(found([BOTH, WRONG, STUCK]))
     assert metrics["mcts/trees_with_right_end"] == pytest.approx(1 / 3)
+    assert (metrics["mcts/mean_batch"], metrics["mcts/reused_share"]) == (4.5, 0.75)
     assert metrics["mcts/trees_with_wrong_end"] == pytest.approx(2 / 3)
     assert (metrics["mcts/hard_perplexity"], metrics["mcts/rest_perplexity"]) == (3.0, 1.0)
     assert metrics["mcts/removed_min_gap"] == 3 and metrics["mcts/failed_searches"] == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from lib.policy.load import adapted, load_model, merged
 from lib.search.state import Code, Observation, State, Step
 from lib.train.curriculum import difficulty, stages
 from lib.train.loop import Schedule, learnt_scores, pair_length, reference_logps, train_preferences, train_sft
-from lib.train.losses import preference_loss, sigmoid_loss
+from lib.train.losses import LossName, preference_loss, sigmoid_loss
 from lib.train.measure import largest_difference, margin_accuracy, ranked_right, sft_measures, step_lengths
 from lib.train.muon import orthogonalise
 from lib.train.precision import mixed_precision
@@ -82,7 +82,7 @@ def chat() -> Chat:
 # --- losses ---
 
 @pytest.mark.parametrize("name", ["sigmoid", "hinge", "ipo"])
-def test_losses_on_packed_pairs_are_those_of_trl(name: str, tmp_path: Path):
+def test_losses_on_packed_pairs_and_their_gradients_are_those_of_trl(name: str, tmp_path: Path):
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
@@ -93,20 +93,27 @@ def test_losses_on_packed_pairs_are_those_of_trl(name: str, tmp_path: Path):
             return dataset
 
     policy, reference, rows, beta = tiny(0), tiny(1), random_pairs(4), 0.3
+    later_state = rows[0].prompt + rows[0].chosen + (8, 9)
+    rows = [*rows, replace(rows[0], rejected=(5, 6, 7)), replace(rows[1], prompt=later_state)]     # a sibling, and a step further on
     names = ("prompt", "chosen", "rejected")
     data = Dataset.from_list([{f"{side}_ids": list(getattr(row, side)) for side in names} for row in rows])
     config = DPOConfig(output_dir=str(tmp_path), beta=beta, loss_type=[name], report_to=[], use_cpu=True, bf16=False,
-                       max_length=None, per_device_train_batch_size=4, gradient_checkpointing=False)
+                       max_length=None, per_device_train_batch_size=len(rows), gradient_checkpointing=False)
     trainer = PreTokenised(policy, ref_model=reference, args=config, train_dataset=data,
                            processing_class=train_tokenizer(vocab_size=VOCAB, num_rows=2))
     theirs = trainer.compute_loss(policy, trainer.data_collator(list(data)))
+    theirs.backward()
+    expected = gradients(policy)
+    policy.zero_grad()
 
     before = torch.tensor(reference_logps(reference, rows, batch_size=4))
     chosen, rejected = pair_logps(policy, rows)
     lengths = torch.tensor([[float(len(row.chosen)), float(len(row.rejected))] for row in rows]).unbind(1)
     ratios = chosen - before[:, 0], rejected - before[:, 1]
     ours = preference_loss(name, (chosen, rejected), ratios, lengths, beta=beta).mean()
+    ours.backward()
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-4)
+    assert_same_gradients(gradients(policy), expected, tolerance=1e-4)
 
 
 # --- packed pairs ---
@@ -144,6 +151,27 @@ def test_training_moves_the_policy_and_leaves_the_reference_as_it_was():
     assert curve[0]["loss"] == pytest.approx(math.log(2), abs=1e-4) and curve[0]["accuracy"] == 0.5
     after = reference_logps(policy, rows, batch_size=3)
     assert margin_accuracy(after, references) == 1.0 and curve[-1]["loss"] < 0.3
+
+
+def test_the_reference_is_taken_once_for_the_same_pairs_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model, rows, kept = tiny(), random_pairs(5), tmp_path / "references.json"
+    taken = reference_logps(model, rows, batch_size=2, kept=kept)
+    read = []
+    monkeypatch.setattr("lib.train.loop.pair_logps", lambda model, rows: read.append(len(rows)) or pair_logps(model, rows))
+    assert reference_logps(model, rows, batch_size=2, kept=kept) == taken and not read
+    others = reference_logps(model, rows[:4], batch_size=2, kept=kept)
+    assert read == [2, 2] and torch.allclose(torch.tensor(others), torch.tensor(taken[:4]), atol=1e-5)
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.5)
+    assert reference_logps(model, rows[:4], batch_size=2, kept=kept) != others and read == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("name", get_args(LossName))
+def test_every_loss_trains_on_packed_pairs(name: LossName):
+    policy, rows = tiny(), random_pairs(6)
+    references = reference_logps(policy, rows, batch_size=3)
+    curve = train_preferences(policy, rows, references, Schedule(8, 3, 1e-2), beta=0.5, loss=name, gamma=0.5, seed=0)
+    assert curve[-1]["loss"] < curve[0]["loss"] and curve[-1]["accuracy"] == 1.0
 
 
 # --- rows ---

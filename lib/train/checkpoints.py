@@ -1,8 +1,9 @@
-"""Where a killed training goes on: trained weights, optimiser and curve, with a fingerprint of what they belong to."""
+"""Where a killed training goes on: trained weights, optimiser and curve, the reference, with a fingerprint of what they belong to."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -11,11 +12,13 @@ from typing import Any
 
 import torch
 
-from lib.stages import StageParams
+from lib.atomic import moved_into_place
 from lib.provenance import digest_of
+from lib.stages import StageParams
 from lib.store import store_folder
 
 Curve = list[dict[str, float]]  # one record an optimiser step
+LogpPair = tuple[float, float]  # log-probabilities of chosen and rejected, nats
 
 
 def checkpoint_folder(stage: str, params: StageParams, *, source_run: str = "") -> Path:
@@ -51,6 +54,23 @@ def restore(path: Path, key: str, model: Any, optimizer: torch.optim.Optimizer) 
     model.load_state_dict(saved["weights"], strict=False)   # only what is trained was saved
     optimizer.load_state_dict(saved["optimizer"])
     return saved["curve"]
+
+
+def weight_sums(model: Any) -> list[tuple[str, float]]:
+    """Names of the model's parameters, and their sums: enough to tell weights before a training from those after it."""
+    return [(name, p.detach().double().sum().item()) for name, p in model.named_parameters()]
+
+
+def save_logps(path: Path, key: str, logps: Sequence[LogpPair]) -> None:
+    """Write log-probabilities of pairs, whole or not at all."""
+    with moved_into_place(path) as part:
+        part.write_text(json.dumps({"key": key, "logps": logps}), encoding="utf-8")
+
+
+def read_logps(path: Path, key: str) -> list[LogpPair]:
+    """What was saved under `key`, to the last digit; [] where `path` holds nothing of it."""
+    saved = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return [(chosen, rejected) for chosen, rejected in saved["logps"]] if saved.get("key") == key else []
 
 
 def clear(folder: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from lib.train.checkpoints import Curve, fingerprint, restore, save
+from lib.train.checkpoints import Curve, LogpPair, fingerprint, read_logps, restore, save, save_logps, weight_sums
 from lib.train.losses import LossName, preference_loss, preference_metrics
 from lib.train.precision import mixed_precision, row_length
 from lib.train.rows import PairRow, SftRow, length_batches
@@ -27,7 +27,6 @@ from lib.train.trunks import tree_batches
 SAVE_EVERY = 100   # steps between two checkpoints
 Record = dict[str, float]
 Measure = Callable[[Any], Record]   # of a model
-LogpPair = tuple[float, float]      # log-probabilities of chosen and rejected, nats
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def train_preferences(
     model: Any, rows: Sequence[PairRow], references: Sequence[LogpPair], schedule: Schedule, *, beta: float,
     loss: LossName = "sigmoid", gamma: float = 0.0, sft_weight: float = 0.0, seed: int, checkpoint: Path | None = None,
 ) -> Curve:
-    """Train `model` in place on pairs (+ `sft_weight` times the mean loss on the chosen steps).
+    """Train `model` in place on pairs (+ `sft_weight` times the chosen steps' mean loss a token, mean over the steps).
 
     Args:
         references: for each row the log-probabilities of chosen and rejected under the reference (`reference_logps`), nats.
@@ -114,14 +113,24 @@ def train_preferences(
 
 
 @torch.no_grad()
-def reference_logps(model: Any, rows: Sequence[PairRow], *, batch_size: int) -> list[LogpPair]:
-    """Log-probabilities of both sides under `model`, in the rows' order: taken before training, they hold the reference."""
+def reference_logps(model: Any, rows: Sequence[PairRow], *, batch_size: int, kept: Path | None = None) -> list[LogpPair]:
+    """Log-probabilities of both sides under `model`, in the rows' order: taken before training, they hold the reference.
+
+    Args:
+        kept: file that holds them from one process to the next, under a digest of pairs and weights; written where it holds no such.
+    """
+    key = fingerprint(weight_sums(model), rows) if kept else ""
+    if kept and (found_there := read_logps(kept, key)):
+        return found_there
     model.eval()
     found: dict[int, LogpPair] = {}
     for part in tqdm(tree_batches(range(len(rows)), rows.__getitem__, batch_size=batch_size), desc="log-probabilities", leave=False):
         chosen, rejected = pair_logps(model, [rows[index] for index in part])
         found |= dict(zip(part, zip(chosen.tolist(), rejected.tolist(), strict=True), strict=True))
-    return [found[index] for index in range(len(rows))]
+    logps = [found[index] for index in range(len(rows))]
+    if kept:
+        save_logps(kept, key, logps)
+    return logps
 
 
 def pair_length(row: PairRow) -> int:

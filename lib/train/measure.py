@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from lib.train.loop import LogpPair, learnt_scores
+from lib.train.checkpoints import LogpPair
+from lib.train.loop import learnt_scores
 from lib.train.rows import SftRow
 
 

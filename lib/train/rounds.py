@@ -21,8 +21,8 @@ from lib.search.driver import Run
 from lib.search.mcts import Rules
 from lib.stages import MctsDpoParams
 from lib.train.buffer import hardest, perplexities
-from lib.train.checkpoints import Curve
-from lib.train.loop import LogpPair, Schedule, pair_length, reference_logps, train_preferences
+from lib.train.checkpoints import Curve, LogpPair
+from lib.train.loop import Schedule, pair_length, reference_logps, train_preferences
 from lib.train.measure import ranked_right
 from lib.train.rows import PairRow, SftRow, fitting, pair_row
 from lib.trees.pairs import PreferencePair
@@ -65,6 +65,8 @@ class Found:
     num_failed: int                # searches that raised
     num_tokens: int                # sampled in this process; a round gone on with counts its own alone
     seconds: float                 # wall time, likewise
+    mean_batch: float              # steps written side by side, likewise
+    reused_share: float            # of the prompt tokens, those that were not read again
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def search_round(model: Any, chat: Chat, buffer: Buffer, params: MctsDpoParams, 
     removed: Counter[str] = Counter(dict.fromkeys(FILTERS, 0))
     limits = PairRules(params.min_gap, params.min_visits, params.max_overlap, params.min_chosen_q, params.max_pairs_per_tree)
     pairs = list(value_pairs(run.results, limits, removed))
-    return Found(values, hard, run.results, pairs, removed, len(run.failures), policy.num_new_tokens, time.time() - began)
+    return Found(values, hard, run.results, pairs, removed, len(run.failures), policy.num_new_tokens, time.time() - began,
+                 run.stats.mean_batch_size, policy.num_reused_tokens / max(1, policy.num_prompt_tokens))
 
 
 def train_round(model: Any, start: Any, chat: Chat, found: Found, params: MctsDpoParams, *, index: int, folder: Path) -> Round:
@@ -111,7 +114,7 @@ def train_round(model: Any, start: Any, chat: Chat, found: Found, params: MctsDp
         raise ValueError(f"round {index + 1}: {len(found.trees)} trees gave no pair of at most {params.max_length} tokens; removed "
                          f"{dict(found.removed)}. Search more queries (buffer_queries, hard_share), or loosen min_gap or min_chosen_q.")
     reference = start if params.reference == "start" else model
-    references = reference_logps(reference, rows, batch_size=2 * params.batch_size)
+    references = reference_logps(reference, rows, batch_size=2 * params.batch_size, kept=folder / "references.json")
     schedule = Schedule(params.epochs, params.batch_size, params.learning_rate)
     curve = train_preferences(
         model, rows, references, schedule, beta=params.beta, loss=params.loss, gamma=params.simpo_gamma, sft_weight=params.sft_weight,
@@ -144,7 +147,7 @@ def search_metrics(found: Found) -> dict[str, float]:
     ends = list(map(_end_scores, found.trees))
     values = {
         "mcts/searches": len(found.trees), "mcts/failed_searches": found.num_failed, "mcts/sampled_tokens": found.num_tokens,
-        "mcts/search_seconds": found.seconds,
+        "mcts/search_seconds": found.seconds, "mcts/mean_batch": found.mean_batch, "mcts/reused_share": found.reused_share,
         "mcts/hard_perplexity": mean(found.perplexities[index] for index in found.hard),
         "mcts/steps": mean(tree.query_count for tree in found.trees),
         "mcts/trees_with_right_end": mean(any(score > 0 for score in scores) for scores in ends),

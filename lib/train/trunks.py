@@ -1,7 +1,7 @@
 """Which tokens the sides of preference pairs have in common: trunks, and branches that leave them.
 
 The success path of a tree holds the states and the chosen steps of all its step-wise pairs, one after another; every rejected step
-leaves it somewhere. So the longest side is a trunk, and of each other side only what differs is computed.
+leaves it somewhere. So the longest side is a trunk, and of each other side only what differs from it is computed.
 """
 
 from __future__ import annotations
@@ -176,23 +176,19 @@ def row_mask(batch: Planted, window: int | None) -> Tensor:
 
 
 def tree_batches(items: Sequence[Item], row: Callable[[Item], PairRow], *, batch_size: int, rng: Random | None = None) -> list[list[Item]]:
-    """Batches of at most `batch_size` pairs in which the pairs of a tree stand together, as far as they fit, and which are of like
-    length; in random order, or without `rng` from short to long."""
+    """Batches of `batch_size` pairs, the last of what is left, in which the pairs of a tree stand together but for those that fall over
+    a batch's end, and which are of like length; in random order, or without `rng` from short to long."""
     trees: dict[str, list[Item]] = {}
     for item in items:
         trees.setdefault(row(item).tree_id, []).append(item)
     groups = [tree[i : i + batch_size] for tree in trees.values() for i in range(0, len(tree), batch_size)]
     if rng:
         rng.shuffle(groups)
-    batches: list[list[Item]] = []
+    ordered: list[Item] = []
     for chunk in _chunks(groups, 16 * batch_size if rng else len(items)):
-        begun: list[Item] = []
         for group in sorted(chunk, key=lambda group: max(len(row(item).prompt) for item in group)):
-            if begun and len(begun) + len(group) > batch_size:
-                batches.append(begun)
-                begun = []
-            begun = [*begun, *group]
-        batches.append(begun)
+            ordered += group
+    batches = [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
     if rng:
         rng.shuffle(batches)
     return batches
