@@ -4,8 +4,8 @@
 
 There is no other program here: a query should take as long among a thousand as among ten, and memory (the host's: a CPU is meant)
 should stay below what is held before the first search and the tokens that the policy may keep. Every size has a process of its own,
-since a peak is never forgotten, and as many searches under way, so that batches are alike; smaller sizes are the first queries of
-larger ones. The last line is one JSON object.
+since a peak is never forgotten, and as many searches under way, so that batches are alike where there are more queries than that;
+smaller sizes are the first queries of larger ones. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Outcome:
     num_queries: int
     num_calls: int         # steps asked of the policy
     seconds: float         # of all searches, without the loading of the model
-    mean_batch: float      # rows that got a token in one forward pass
+    mean_batch: float      # rows that got tokens at once
     reused_share: float    # prompt tokens that were not read again
     before: float          # GB of resident memory when the searches began
     peak: float            # GB, the largest

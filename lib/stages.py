@@ -122,7 +122,7 @@ class TreeDpoParams(StageParams):
 
     own_queries: CountOrAll = 400        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
     own_temperature: NotNegative = 0.7   # at which it makes them
-    own_filters: PairFilters = "rejected_down"   # tags of their pairs to leave out; names in lib.trees.pair_filters
+    own_filters: PairFilters = ""        # tags of their pairs to leave out; names in lib.trees.pair_filters
     pair_kinds: Annotated[str, some_of(*PAIR_KINDS, may_be_empty=True)] = ""   # cut here from the trees; "" takes 01's pairs, or own steps
     balanced: bool = False               # keep only a part of the pairs on which the leak probe does no better than chance
     beta: Positive = 0.3                 # pull to the reference, no unit
@@ -196,6 +196,7 @@ class EvaluationParams(StageParams):
     temperature: NotNegative = 0.5       # 0 takes the likeliest token
     max_new_tokens: Count = 160          # tokens of one step
     max_context: Annotated[int, Field(ge=64)] = 1536   # tokens of a conversation with the step; a longer one gets no step
+    shelf_tokens: Count = 80_000         # whose keys and values are kept between the steps of a search
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 128  # searches under way at once
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000  # resamples behind each interval
     query_seed: Seed = 0                 # draws the queries; the same for every model and training seed

@@ -69,6 +69,24 @@ def test_steps_and_their_log_probabilities_are_those_without_guesses(base, most_
     assert [step.logp for step in found] == pytest.approx([step.logp for step in plain], abs=1e-6)
 
 
+@given(arrivals=st.lists(st.integers(0, 12), min_size=3, max_size=6), most_rows=st.integers(1, 4), shelf_tokens=st.integers(1, 600))
+@settings(max_examples=10, deadline=None)
+def test_guesses_change_nothing_under_joins_leaves_and_evictions_either(base, arrivals, most_rows, shelf_tokens):
+    policy, tickets = LocalPolicy(*base, temperature=0.5, max_new_tokens=30, most_rows=most_rows, shelf_tokens=shelf_tokens), {}
+    for moment in range(13):
+        for index, arrival in enumerate(arrivals):
+            if arrival == moment:
+                tickets[index] = policy.submit([STATES[index % 3]], 1, seeds=[index])
+        policy.advance()
+    while any(ticket.reply is None for ticket in tickets.values()):
+        policy.advance()
+    plain = LocalPolicy(*base, temperature=0.5, max_new_tokens=30, most_guessed=0)
+    for index, ticket in tickets.items():
+        [[expected]], [[found]] = asyncio.run(plain.sample([STATES[index % 3]], 1, seeds=[index])), ticket.reply
+        assert found.token_ids == expected.token_ids and found.logp == pytest.approx(expected.logp, rel=0, abs=1e-4)
+    assert policy.num_guessed_tokens > 0
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_a_step_that_copies_takes_a_forward_pass_less_for_every_token_guessed_right(base, state):
     num_passes = {}

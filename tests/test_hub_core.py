@@ -28,7 +28,9 @@ from lib.hub.query_record import Query
 from lib.hub.registry import Hub, build_hub, function_name, standard_name, standardize
 from lib.hub.session import Session
 from lib.hub.spec import Api, Goal, Parameter, Tool
-from lib.search.state import Code, Observation
+from lib.policy.scripted import ScriptedPolicy
+from lib.search.driver import run_searches
+from lib.search.state import Code, Observation, Step
 
 CAPITALS = {"France": "Paris", "Japan": "Tokyo", "Peru": "Lima"}
 COUNTRY = Parameter("country", "STRING", "English name")
@@ -283,6 +285,20 @@ def test_a_slow_function_times_out_and_others_go_on():
     assert time.perf_counter() - begin < 5
     assert (slow.code, quick.code, runner.num_abandoned) == (Code.TIMEOUT, Code.OK, 1)
     assert json.loads(slow.text)["error"].startswith("Timeout error")
+
+
+def test_a_time_out_stalls_the_search_that_met_it_and_no_other():
+    release, ended = threading.Event(), []
+    session = session_of(api_that(lambda n: {"result": release.wait(20)}), timeout_seconds=0.4, runner=BoundedRunner())
+
+    def search(function: str):
+        return lambda policy: session.call(function, '{"n": 1}')
+
+    run = run_searches([search("odd_for_sums"), *[search("double_for_sums")] * 20], ScriptedPolicy(lambda state: Step()), concurrency=3,
+                       progress=lambda index, outcome: ended.append(index))
+    release.set()
+    assert ended[-1] == 0 and sorted(ended) == [*range(21)]
+    assert [observation.code for observation in run.results] == [Code.TIMEOUT, *[Code.OK] * 20]
 
 
 def test_a_cancelled_call_leaves_the_session_usable():

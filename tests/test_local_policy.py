@@ -429,45 +429,55 @@ def fails(*arguments):
     raise RuntimeError("out of memory")
 
 
-def kinds_of_request(policy, index, n):
-    """A request of one of three kinds about a ragged state, and its reply where the policy has nothing else to do."""
-    state, quiet = RAGGED[index % len(RAGGED)], LocalPolicy(policy.model, policy.chat, temperature=1.0, max_new_tokens=16)
-    match index % 3:
+def greedy_tokens(model, prompt, most):
+    """What `generate` writes."""
+    ids = torch.tensor([prompt])
+    return model.generate(ids, max_new_tokens=most, do_sample=False, attention_mask=torch.ones_like(ids))[0, len(prompt):].tolist()
+
+
+def request(policy, index, n):
+    """A request of one of four kinds about a ragged state: its ticket, and what checks the reply by `generate` or a plain forward pass."""
+    model, state = policy.model, RAGGED[index % len(RAGGED)]
+    prompt, step = policy.chat.state_ids(state), Step("Look.", "capital", '{"country":"Peru"}')
+    match index % 4:
         case 0:
-            return policy.submit([state], n, seeds=[index]), ids_of(sample(quiet, [state], n, seeds=[index]))
+            quiet = LocalPolicy(model, policy.chat, temperature=1.0, max_new_tokens=16)
+            expected = ids_of(sample(quiet, [state], n, seeds=[index]))
+            return policy.submit([state], n, seeds=[index]), lambda reply: ids_of(reply) == expected and all(
+                step.logp == pytest.approx(plain_logp(model, prompt, step.token_ids), rel=0, abs=1e-4) for step in reply[0])
         case 1:
-            return policy.submit_labels([state], ["a", "b"]), asyncio.run(quiet.label_probs([state], ["a", "b"]))[0]
+            expected = greedy_tokens(model, prompt, 16)[:15]     # a step that does not end is closed in place of its 16th token
+            return policy.submit([state], n, seeds=[index], sampling=Sampling(temperature=0)), lambda reply: all(
+                list(step.token_ids)[:15] == expected for step in reply[0])
+        case 2:
+            with torch.no_grad():
+                probs = model(input_ids=torch.tensor([prompt])).logits[0, -1].softmax(-1)
+            expected = [probs[policy.chat.tokenizer.encode(label)[0]].item() for label in "ab"]
+            return policy.submit_labels([state], ["a", "b"]), lambda reply: reply[0] == pytest.approx(expected, rel=1e-4, abs=1e-9)
         case _:
-            step = Step("Look.", "capital", '{"country":"Peru"}')
-            return policy.submit_logps([state], [step]), [plain_logp(policy.model, policy.chat.state_ids(state), policy.chat.step_ids(step))]
-
-
-def is_reply(ticket, index, expected):
-    """True where it is the one expected: the same tokens, or the same numbers to 1e-4."""
-    if index % 3 == 0:
-        return ids_of(ticket.reply) == expected
-    return ticket.reply[0] == pytest.approx(expected if index % 3 == 1 else expected[0], rel=1e-4, abs=1e-4)
+            expected = plain_logp(model, prompt, policy.chat.step_ids(step))
+            return policy.submit_logps([state], [step]), lambda reply: reply[0] == pytest.approx(expected, rel=0, abs=1e-4)
 
 
 @given(arrivals=st.lists(st.integers(0, 24), min_size=2, max_size=8), withdrawn=st.sets(st.integers(0, 7)), moment_later=st.integers(0, 12),
        most_rows=st.integers(1, 7), most_tokens=st.integers(1, 2_000), shelf_tokens=st.integers(1, 1_000), n=st.integers(1, 3))
 @settings(max_examples=40, deadline=None)
-def test_replies_are_those_of_a_quiet_policy_under_joins_leaves_withdrawals_and_evictions(
-        model, chat, arrivals, withdrawn, moment_later, most_rows, most_tokens, shelf_tokens, n):
-    policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=16, most_rows=most_rows, most_tokens=most_tokens,
+def test_replies_are_those_of_generate_and_a_forward_pass_under_joins_leaves_withdrawals_and_evictions(
+        exact, chat, arrivals, withdrawn, moment_later, most_rows, most_tokens, shelf_tokens, n):
+    policy = LocalPolicy(exact, chat, temperature=1.0, max_new_tokens=16, most_rows=most_rows, most_tokens=most_tokens,
                          shelf_tokens=shelf_tokens)
-    tickets = {}
+    asked = {}
     for moment in range(max(arrivals) + moment_later + 1):
         for index, arrival in enumerate(arrivals):
             if arrival == moment:
-                tickets[index] = kinds_of_request(policy, index, n)
+                asked[index] = request(policy, index, n)
             if arrival + moment_later == moment and index in withdrawn:
-                policy.withdraw(tickets[index][0])
+                policy.withdraw(asked[index][0])
         policy.advance()
-    kept = {index: found for index, found in tickets.items() if index not in withdrawn}
-    while any(ticket.reply is None for ticket, _ in kept.values()):
+    kept = [found for index, found in asked.items() if index not in withdrawn]
+    while any(ticket.reply is None for ticket, _ in kept):
         policy.advance()
-    assert all(is_reply(ticket, index, expected) for index, (ticket, expected) in kept.items())
+    assert all(is_right(ticket.reply) for ticket, is_right in kept)
     assert policy.advance() == 0 and not policy._tickets        # nothing is left of those that were withdrawn
 
 

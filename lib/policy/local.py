@@ -24,7 +24,7 @@ from lib.toolcall import parse_step
 
 MOST_ROWS = 64          # under way at once; beyond them decoding on a CPU gains nothing, and every row takes memory
 MOST_GUESSED = 8        # four tokens in a forward pass on the hub, where without guesses it writes one; 16 make it five, but more to check
-MOST_TOKENS = 65_536    # of MOST_ROWS conversations of 1,024 tokens; 0.4 GB with the embedded model, 34 GB with Llama-2-7B in bfloat16
+MOST_TOKENS = 65_536    # of MOST_ROWS conversations of 1,024 tokens; 0.4 GB with the embedded model, 34 with Llama-2-7B in bfloat16, shelf aside
 
 
 @dataclass(eq=False)
@@ -46,8 +46,8 @@ class LocalPolicy:
         shelf_tokens: tokens whose keys and values are kept between calls, those that conversations have in common once.
         most_rows: steps written at once; the others wait.
         most_tokens: bounds the steps written at once, too: their number times the tokens that the longest needs with its prompt. A
-            longer one is written alone. With `shelf_tokens` this is the memory of the policy: each token takes 2 x layers x key-value
-            heads x head dimension numbers.
+            longer one is written alone. With `shelf_tokens` this is the most that keys and values take: each token 2 x layers x
+            key-value heads x head dimension numbers.
         most_guessed: tokens that a row guesses ahead (`lib.policy.guessing`); the steps are the same with any, but for rounding.
     Raises:
         ValueError: the model's scores or attention are of a kind that is not computed here, or a parameter of sampling is out of range.
@@ -135,8 +135,8 @@ class LocalPolicy:
         self._decoder.drop([row for group in ticket.rows for row in group if self._tickets.pop(id(row), None)])
 
     def advance(self) -> int:
-        """A token or more for every row under way, or all that waited and has a place is read, with the first token of new rows; returns
-        how many rows got tokens or were answered.
+        """One move: where something waited that has a place now, it is read, and new rows get their first token; else every row under way
+        gets a token or more. Returns how many rows got tokens or were answered.
 
         Raises:
             Exception: whatever the model raises; all that was asked for is forgotten then, and its tickets hold the error.

@@ -52,6 +52,9 @@ def run_searches(searches: Iterable[Search[T]], policy: Policy, *, concurrency: 
                  progress: Progress | None = None) -> Run[T]:
     """Results, failures and batch counts of all searches, each called with a policy that batches.
 
+    Tools work while the policy writes, but what they answer is taken up between its forward passes. A tool over a network needs a time-out
+    longer than one pass; the hub's functions, which run in threads, do not.
+
     Args:
         searches: taken one by one as workers become free.
         concurrency: searches under way at once, so also the most that they ask for together where each asks for one step.
