@@ -24,7 +24,7 @@ from lib.toolcall import parse_step
 
 MOST_ROWS = 64          # under way at once; beyond them decoding on a CPU gains nothing, and every row takes memory
 MOST_GUESSED = 8        # four tokens in a forward pass on the hub, where without guesses it writes one; 16 make it five, but more to check
-MOST_TOKENS = 65_536    # of MOST_ROWS conversations of 1,024 tokens; 0.4 GB with the embedded model, 34 with Llama-2-7B in bfloat16, shelf aside
+MOST_TOKENS = 65_536    # 64 conversations of 1,024 tokens: 0.4 GB with the embedded model, 34 with Llama-2-7B in bfloat16, beside the shelf
 
 
 @dataclass(eq=False)
