@@ -1,9 +1,9 @@
 """How long it takes to cut pairs and SFT samples from answer files, against the time orjson takes to parse the same bytes.
 
-    python -m bench.pairs [--trees DIR] [--num-files 2000] [--processes 1,2]
+    python -m bench.pairs [--trees DIR] [--num-files 2000] [--processes 1,2] [--rounds 3]
 
 The trees of DIR (real ones where they lie beside the repository, else the scripted expert's) are copied round and round to so many
-files in a temporary folder. Each process takes its share of the files, first parses them, then prepares them. Seconds are of the
+files in a temporary folder. Each process takes its share of the files, parses them and prepares them by turns. Seconds are of the
 CPU, summed over the processes, so that other work on the machine does not count; wall-clock seconds stand beside them. The peak
 memory is read from /proc, so this runs on Linux alone. The last line is one JSON object.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import orjson
@@ -37,11 +38,12 @@ def main() -> None:
     parser.add_argument("--trees", type=Path, default=REAL_TREES, help="folder of answer trees")
     parser.add_argument("--num-files", type=int, default=2000, help="files to prepare, copies of those trees")
     parser.add_argument("--processes", default="1,2", help="numbers of processes to measure, divided by commas")
+    parser.add_argument("--rounds", type=int, default=3, help="times that the two take turns")
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
         source, num_bytes = fill(Path(folder), options.trees, options.num_files)
         print(f"{options.num_files:,} files, {num_bytes / 1e6:.1f} MB, copies of {source}")
-        results = [measure(Path(folder), int(number)) for number in options.processes.split(",")]
+        results = [measure(Path(folder), int(number), options.rounds) for number in options.processes.split(",")]
     print(orjson.dumps({"source": source, "num_files": options.num_files, "num_bytes": num_bytes, "results": results}).decode())
 
 
@@ -79,21 +81,31 @@ def expert_files() -> Iterator[tuple[str, bytes]]:
             yield "DFS_woFilter_w2.json", (Path(folder) / "tree.json").read_bytes()
 
 
-def measure(folder: Path, num_processes: int) -> Counts:
-    """Both times with so many processes, and the largest memory that one of them took."""
+def measure(folder: Path, num_processes: int, num_rounds: int) -> Counts:
+    """Medians of both times with so many processes, the ratio with its range, and the largest memory that one of them took."""
     paths = [str(path) for path in sorted(folder.iterdir())]
     shares = [paths[start::num_processes] for start in range(num_processes)]
     with get_context("spawn").Pool(num_processes) as pool:
-        parsed, prepared = (pool.map(work, shares, chunksize=1) for work in (parse_share, prepare_share))
-    found = {f"{name}_{unit}": sum(one[unit] for one in share) if unit == "cpu_seconds" else max(one[unit] for one in share)
-             for name, share in (("parse", parsed), ("prepare", prepared)) for unit in ("cpu_seconds", "wall_seconds")}
-    found |= {key: sum(one[key] for one in prepared) for key in ("num_pairs", "num_samples")}
-    found |= {"processes": num_processes, "ratio": found["prepare_cpu_seconds"] / found["parse_cpu_seconds"],
-              "peak_mb": max(one["peak_mb"] for one in prepared)}
+        rounds = [[pool.map(work, shares, chunksize=1) for work in (parse_share, prepare_share)] for _ in range(num_rounds)]
+    ratios = [total(prepared, "cpu_seconds") / total(parsed, "cpu_seconds") for parsed, prepared in rounds]
+    found = {f"{name}_cpu_seconds": median(total(share, "cpu_seconds") for share in column)
+             for name, column in zip(("parse", "prepare"), zip(*rounds, strict=True), strict=True)}
+    found |= {f"{name}_wall_seconds": median(max(one["wall_seconds"] for one in share) for share in column)
+              for name, column in zip(("parse", "prepare"), zip(*rounds, strict=True), strict=True)}
+    last = rounds[-1][1]
+    found |= {key: total(last, key) for key in ("num_pairs", "num_samples")}
+    found |= {"processes": num_processes, "ratio": median(ratios), "low": min(ratios), "high": max(ratios),
+              "peak_mb": max(one["peak_mb"] for one in last)}
     print(f"{num_processes} processes: parse {found['parse_cpu_seconds']:.2f} s, prepare {found['prepare_cpu_seconds']:.2f} s of CPU "
-          f"(wall {found['parse_wall_seconds']:.2f} and {found['prepare_wall_seconds']:.2f} s), ratio {found['ratio']:.2f}; "
-          f"{found['num_pairs']:,} pairs, {found['num_samples']:,} samples; {found['peak_mb']:.0f} MB in the largest process")
+          f"(wall {found['parse_wall_seconds']:.2f} and {found['prepare_wall_seconds']:.2f} s), ratio {found['ratio']:.2f} "
+          f"[{found['low']:.2f}, {found['high']:.2f}]; {found['num_pairs']:,} pairs, {found['num_samples']:,} samples; "
+          f"{found['peak_mb']:.0f} MB in the largest process")
     return found
+
+
+def total(shares: Sequence[Counts], key: str) -> float:
+    """Sum over the processes."""
+    return sum(one[key] for one in shares)
 
 
 def parse_share(paths: Sequence[str]) -> Counts:
