@@ -7,6 +7,7 @@ wanted, what was least recently used goes first, from the tips on.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -49,15 +50,15 @@ class Shelf:
         path = self._path(ids)
         num_held = sum(shared for _, shared in path)
         if num_held < len(ids):
-            if path and path[-1][1] < len(path[-1][0].ids):
-                self._part(*path[-1])
-            parent = path[-1][0] if path else None
+            parent, shared = path.pop() if path else (None, 0)
+            if parent and shared < len(parent.ids):
+                parent = self._part(parent, shared)
             branch = Branch(ids[num_held:].copy(), read(num_held), parent)
             self._children(parent)[int(ids[num_held])] = branch
-            self._tips.discard(parent)
-            self._tips.add(branch)
+            self._tips.pop(parent, None)
+            self._tips[branch] = None
             self.num_tokens += len(branch.ids)
-            path.append((branch, len(branch.ids)))
+            path += [(one, len(one.ids)) for one in (parent, branch) if one]
         self._use(path)
         self._make_room(path[-1][0])
 
@@ -65,7 +66,7 @@ class Shelf:
         """Forget everything; needed when the model's weights change."""
         self.num_tokens, self._now = 0, 0
         self._first: dict[int, Branch] = {}
-        self._tips: set[Branch | None] = set()
+        self._tips: OrderedDict[Branch | None, None] = OrderedDict()     # branches without children, the least recently used first
 
     def _children(self, branch: Branch | None) -> dict[int, Branch]:
         return branch.children if branch else self._first
@@ -86,28 +87,26 @@ class Shelf:
         self._now += 1
         for branch, _ in path:
             branch.used = self._now
+        if path and path[-1][0] in self._tips:
+            self._tips.move_to_end(path[-1][0])
 
-    def _part(self, branch: Branch, length: int) -> None:
-        """Make two branches of one: its first `length` tokens, and the others behind them."""
+    def _part(self, branch: Branch, length: int) -> Branch:
+        """A branch of its own for the first `length` tokens, with the others behind it."""
         # Copies: a view would hold all of it in memory when one of the two is gone.
-        rest = Branch(branch.ids[length:].copy(), branch.keys_values[:, :, :, length:].clone(), branch, branch.children, branch.used)
-        for child in rest.children.values():
-            child.parent = rest
-        branch.ids, branch.keys_values = branch.ids[:length].copy(), branch.keys_values[:, :, :, :length].clone()
-        branch.children = {int(rest.ids[0]): rest}
-        if branch in self._tips:
-            self._tips.remove(branch)
-            self._tips.add(rest)
+        first = Branch(branch.ids[:length].copy(), branch.keys_values[:, :, :, :length].clone(), branch.parent, used=branch.used)
+        self._children(branch.parent)[int(first.ids[0])] = first
+        branch.ids, branch.keys_values = branch.ids[length:].copy(), branch.keys_values[:, :, :, length:].clone()
+        branch.parent, first.children[int(branch.ids[0])] = first, branch
+        return first
 
     def _make_room(self, kept: Branch) -> None:
         """Let tips go until all fits, or only the conversation that ends in `kept` is left."""
-        while self.num_tokens > self.max_tokens and (others := self._tips - {kept}):
-            tip = min(others, key=lambda branch: branch.used)
-            del self._children(tip.parent)[int(tip.ids[0])]
-            self._tips.remove(tip)
+        while self.num_tokens > self.max_tokens and (tip := next(iter(self._tips))) is not kept:
+            del self._tips[tip], self._children(tip.parent)[int(tip.ids[0])]
             self.num_tokens -= len(tip.ids)
             if tip.parent and not tip.parent.children:
-                self._tips.add(tip.parent)
+                self._tips[tip.parent] = None
+                self._tips.move_to_end(tip.parent, last=tip.parent.used > tip.used)    # as old as what is gone, or newer than most
 
 
 def num_common(first: np.ndarray, second: np.ndarray) -> int:
