@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lib.policy.shelf import Shelf, num_common
@@ -54,6 +54,8 @@ def test_a_token_is_held_once_and_read_once(conversations):
 
 
 @given(st.lists(st.tuples(st.booleans(), CONVERSATIONS), max_size=20), st.integers(1, 20))
+@example([(True, np.array([1])), (True, np.array([1, 1])), (False, np.array([1])), (True, np.array([2, 1]))], 1)
+@settings(max_examples=500, deadline=None)
 def test_it_holds_no_more_than_it_may_but_for_one_conversation_and_what_it_finds_is_right(calls, max_tokens):
     shelf, longest = Shelf(max_tokens), 0
     for is_put, ids in calls:

@@ -107,6 +107,8 @@ class Shelf:
             if tip.parent and not tip.parent.children:
                 self._tips[tip.parent] = None
                 self._tips.move_to_end(tip.parent, last=tip.parent.used > tip.used)    # as old as what is gone, or newer than most
+                if kept in self._tips:
+                    self._tips.move_to_end(kept)
 
 
 def num_common(first: np.ndarray, second: np.ndarray) -> int:
