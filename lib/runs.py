@@ -72,6 +72,18 @@ def role_runs(run_id: str) -> dict[str, str]:
     return {child.data.tags["model_role"]: child.info.run_id for child in found if "model_role" in child.data.tags}
 
 
+def round_run_id(run_id: str, number: int) -> str:
+    """Id of the finished nested run of one round (tag `round`) of this run.
+
+    Args:
+        number: of the round, from 1.
+    """
+    found = finished_run(**{PARENT: run_id, "round": str(number - 1)})
+    if found is None:
+        raise ValueError(f"run {run_id} has no finished round {number}. Name one that it has, or 0 for what its last round made.")
+    return found
+
+
 def ancestor(run_id: str, stage: str) -> str:
     """Id of the run of `stage` that the run was made from, by its chain of source_run tags; the run itself counts."""
     chain, current = [], run_id

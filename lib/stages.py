@@ -189,6 +189,7 @@ class EvaluationParams(StageParams):
     """05_evaluation: the models on six scenarios."""
 
     roles: Roles = "base,sft,sft_chosen,tree_dpo,mcts_dpo"
+    after_round: CountOrAll = 0          # of mcts_dpo and joint: the model after so many rounds; 0 takes the last
     queries_per_scenario: Count = 10
     searches: Searches = "dfsdt,cot"
     max_depth: Count = 18                # nodes of a path: a call is 2, with a thought 3

@@ -273,13 +273,13 @@ def test_every_number_in_a_sweep_file_says_where_it_comes_from():
 
 def test_the_sizes_of_training_sets_are_the_papers_cells_scaled_to_the_lab():
     content = read_sweep(ROOT / "params" / "sweeps" / "tp_sampling.yaml")
-    lab = Available(sft_queries=1000, dpo_queries=600, sft_samples=3500, dpo_pairs=760)
+    lab = Available(sft_queries=675, dpo_queries=334, sft_samples=2430, dpo_pairs=439)
     ours = []
     for one in content.arms:
         sft, dpo = one.params[SFT], one.params[TREE]
         unit = "instruction" if dpo.get("sample_by") == "instruction" else "sample"
         assert sft.get("sample_by", "instruction") == (unit if sft["num_trees"] else "instruction")   # of all there is nothing to draw
-        ours.append((unit, sft["num_trees"] or 3500, dpo["max_pairs"] or 760))
+        ours.append((unit, sft["num_trees"] or 2430, dpo["max_pairs"] or 439))
     assert ours == [(cell.unit, cell.num_sft, cell.num_dpo) for cell in (scaled(cell, lab) for cell in SWEEP)]
     assert len(ours) == 16 and len(BY_INSTRUCTION) == 9
 

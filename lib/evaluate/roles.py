@@ -26,14 +26,14 @@ from lib.policy.load import load_model
 from lib.policy.local import LocalPolicy
 from lib.provenance import ROOT, digest_of, path_digest
 
-SFT_STAGE = "02_curriculum_sft"
+SFT_STAGE, MCTS_STAGE = "02_curriculum_sft", "04_mcts_dpo"
 MODEL_STAGES = {
-    "sft": SFT_STAGE, "sft_chosen": "03_tree_dpo", "tree_dpo": "03_tree_dpo", "mcts_dpo": "04_mcts_dpo", "joint": "04_mcts_dpo",
+    "sft": SFT_STAGE, "sft_chosen": "03_tree_dpo", "tree_dpo": "03_tree_dpo", "mcts_dpo": MCTS_STAGE, "joint": MCTS_STAGE,
 }
 MAX_FAILED_SHARE = 0.02   # of searches that may raise; beyond it the evaluation fails
 TOTALS = ("search/failed_questions", "search/sampled_tokens", "search/seconds")   # costs that add up over roles
 SCORES = "scores.jsonl"   # product of a role's run
-NOT_COMPARED = ("profile", "seed", "source_run", "roles", "bootstrap_samples", "concurrency")   # do not change an episode
+NOT_COMPARED = ("profile", "seed", "source_run", "roles", "after_round", "bootstrap_samples", "concurrency")   # do not change an episode
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,12 @@ class Evaluated:
         return [episode for episode in self.scores if episode.search == search]
 
 
-def find_role(role: str, source_run: str) -> RoleModel:
-    """The weights of a role among the runs that `source_run` was made from, itself included."""
+def find_role(role: str, source_run: str, *, after_round: int = 0) -> RoleModel:
+    """The weights of a role among the runs that `source_run` was made from, itself included.
+
+    Args:
+        after_round: of a role trained in rounds, the round (from 1) that made them; 0 takes the last. Other roles have none.
+    """
     if role == "base":
         run_id = tracking.ancestor(source_run, SFT_STAGE)
         name = tracking.run_params(run_id)["base_model"]
@@ -68,6 +72,8 @@ def find_role(role: str, source_run: str) -> RoleModel:
     if role not in MODEL_STAGES:
         raise ValueError(f"role {role!r} is no trained model; those are base, {', '.join(MODEL_STAGES)}. Mend `roles`.")
     run_id = tracking.ancestor(source_run, MODEL_STAGES[role])
+    if after_round and MODEL_STAGES[role] == MCTS_STAGE:
+        run_id = tracking.round_run_id(run_id, after_round)
     return RoleModel(role, run_id, tracking.model_uri(run_id, role))
 
 
