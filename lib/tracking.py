@@ -31,7 +31,7 @@ from lib.stages import PARAMS, StageParams
 from lib.provenance import environment, git_state, path_digest, peak_memory
 from lib.runs import (  # noqa: F401
     PIPELINE, Status, ancestor, create_run, curve, end_run, find_source, finished_run, finished_runs, keep_file, latest_run,
-    load_model, model_uri, product_names, product_path, role_runs, run_metrics, run_params, run_tags, set_run_tag,
+    load_model, model_uri, product_names, product_path, role_runs, round_run_id, run_metrics, run_params, run_tags, set_run_tag,
 )
 from lib.store import client, open_store, store_folder  # noqa: F401
 

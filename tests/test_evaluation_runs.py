@@ -116,6 +116,20 @@ def test_a_role_that_no_stage_trains_is_told_with_those_that_are():
         find_role("expert", "run")
 
 
+def test_a_model_trained_in_rounds_is_found_as_each_round_left_it(store: Path):
+    trained = freeze("04_mcts_dpo", {"profile": "rounds"})
+    with tracking.open_run("04_mcts_dpo", trained) as run:
+        for index in range(2):
+            with tracking.round_run(run, index) as nested:
+                tracking.adopt_model("mcts_dpo", f"models:/of-round-{index + 1}")
+        tracking.adopt_model("mcts_dpo", "models:/of-round-2")
+    first, last, named = (find_role("mcts_dpo", run.run_id, after_round=number) for number in (1, 0, 2))
+    assert (first.digest, last.digest, named.digest) == ("models:/of-round-1", "models:/of-round-2", "models:/of-round-2")
+    assert (last.run_id, named.run_id) == (run.run_id, nested.run_id)
+    with pytest.raises(ValueError, match=f"run {run.run_id} has no finished round 3. Name one that it has"):
+        find_role("mcts_dpo", run.run_id, after_round=3)
+
+
 class GivesUp:
     """A policy that gives up at once, and breaks on one query; counts as LocalPolicy does."""
 
