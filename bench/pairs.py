@@ -120,7 +120,7 @@ def parse_share(paths: Sequence[str]) -> Counts:
 def prepare_share(paths: Sequence[str]) -> Counts:
     """Files to trees to step-wise pairs and SFT samples, one tree at a time."""
     def prepare(path: str) -> tuple[int, int]:
-        tree = read_tree(path)
+        tree = read_tree(path, keep_rest=False)
         success = success_edges(tree)
         return len(step_pairs(tree, success=success)), len(sft_samples(tree, success=success))
 

@@ -3,12 +3,13 @@ and a reason, and the counts add up."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import orjson
 import pytest
-from damage import DAMAGES, FEW, FUZZ, Damage, at_once, cut_off, huge, missing, no_json, not_utf8, twice, wrong_type
+from damage import DAMAGES, FEW, FUZZ, IN_PLACE, Damage, at_once, cut_off, huge, missing, no_json, not_utf8, twice, wrong_type
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -127,6 +128,40 @@ def is_tree(line: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_tree_read_for_pairs_alone_is_the_whole_one_as_far_as_pairs_go(damage: Damage):
+    """Or both readers refuse it, or the damage lies where nothing is cut from."""
+    @FUZZ
+    @given(files=answers().flatmap(lambda data: st.tuples(st.just(data), damage(data))))
+    def check(files: tuple[bytes, bytes]) -> None:
+        sound, damaged = files
+        try:
+            lean = parse_tree(damaged, where="7.json", tree_id="7_DFS_woFilter_w2", keep_rest=False)
+        except ValueError as error:
+            with pytest.raises(ValueError, match=re.escape(str(error))):
+                parse_tree(damaged, where="7.json", tree_id="7_DFS_woFilter_w2")
+            return
+        try:
+            whole = parse_tree(damaged, where="7.json", tree_id="7_DFS_woFilter_w2")
+        except ValueError:
+            whole = parse_tree(sound, where="7.json", tree_id="7_DFS_woFilter_w2")
+        assert cut(lean) == cut(whole)
+        readers.add(lean.is_whole)
+
+    readers: set[bool] = set()
+    check()
+    assert False in readers or damage not in IN_PLACE.values()
+    assert False not in readers or damage not in (cut_off, not_utf8)   # no broken file is read in part
+
+
+def cut(tree: Tree) -> tuple[object, ...]:
+    """What is made of a tree without its file, and what else it tells."""
+    nodes = [(node.node_type, node.description, node.depth, node.observation, node.observation_code, node.pruned, node.finished,
+              node.expand_num, len(node.children)) for node in tree.root.walk()]
+    told = {**vars(tree), "root": None, "extra": None, "is_whole": None}
+    return nodes, told, pairs_of(tree, PAIR_KINDS, drop_same_call=False), path_pairs(tree), sft_samples(tree)
 
 
 def test_trees_of_one_id_are_all_read(tmp_path: Path):

@@ -14,7 +14,7 @@ import pytest
 from lib.trees.__main__ import main
 from lib.trees.draw import draw_tree
 from lib.trees.export import train_messages
-from lib.trees.pairs import PreferencePair, step_pairs
+from lib.trees.pairs import PAIR_KINDS, PreferencePair, pairs_of, step_pairs
 from lib.trees.sft import sft_samples
 from lib.trees.steps import num_steps
 from lib.trees.store import read_pairs, read_trees, write_pairs, write_trees
@@ -115,6 +115,14 @@ def test_real_trees_and_pairs_survive_our_stores(tmp_path):
     pairs = [pair for tree in trees for pair in step_pairs(tree)]
     write_pairs(tmp_path / "pairs.parquet", pairs)
     assert read_pairs(tmp_path / "pairs.parquet") == pairs
+
+
+def test_pairs_and_samples_are_the_same_where_trees_are_read_for_them_alone():
+    lean, whole = (list(iter_trees(ALL, refuse, keep_rest=keep_rest)) for keep_rest in (False, True))
+    assert [sft_samples(tree) for tree in lean] == [sft_samples(tree) for tree in whole]
+    assert [pairs_of(tree, PAIR_KINDS, drop_same_call=False) for tree in lean] == [
+        pairs_of(tree, PAIR_KINDS, drop_same_call=False) for tree in whole]
+    assert sum(not tree.is_whole for tree in lean) == 23   # every search; chains are read whole
 
 
 def test_a_query_list_among_the_answers_is_set_aside():

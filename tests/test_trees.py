@@ -353,6 +353,11 @@ def test_the_command_says_the_same_with_one_process_and_with_two(tmp_path, capsy
     assert [line.partition("_DFS")[0][-2:] for line in printed[0].err.splitlines()] == ["03", "10", "17", "24", "31", "38"]
 
 
+def test_a_tree_read_for_pairs_alone_is_never_written():
+    with pytest.raises(ValueError, match="tree 7_DFS_woFilter_w2: found one that was read without what pairs do not need"):
+        tree_to_json(read_tree(MOON_PATH, keep_rest=False))
+
+
 @pytest.mark.parametrize("num_processes", [1, 2])
 def test_what_is_made_of_trees_comes_in_the_order_of_the_files(num_processes, tmp_path):
     names = [f"{number:02}" for number in range(50)]

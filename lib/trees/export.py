@@ -5,7 +5,8 @@ Nothing here is read back by us; our own stores are in `store.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,28 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
 
     Rows are written one at a time; the file appears whole or not at all.
     """
+    count = 0
+    with row_file(path) as write:
+        for row in rows:
+            write(orjson.dumps(row))
+            count += 1
+    return count
+
+
+@contextmanager
+def row_file(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """The file of `write_rows` as a function that adds one row's JSON to it."""
     before, between, after = (b"[\n", b",\n", b"\n]\n") if path.suffix == ".json" else (b"", b"\n", b"\n")
     count = 0
     with moved_into_place(path) as part, part.open("wb") as file:
+        def write(row: bytes) -> None:
+            nonlocal count
+            file.write((between if count else b"") + row)
+            count += 1
+
         file.write(before)
-        for count, row in enumerate(rows, start=1):
-            file.write((between if count > 1 else b"") + orjson.dumps(row))
+        yield write
         file.write(after if count or before else b"")
-    return count
 
 
 def react_text(step: Step) -> str:

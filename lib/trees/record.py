@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from lib.search.state import FunctionSchema
 
 THOUGHT, ACTION, ACTION_INPUT = "Thought", "Action", "Action Input"
 
 
-@dataclass(slots=True)
-class Node:
+class Node(msgspec.Struct, gc=False):   # a struct, so that `lib.trees.lean` reads files straight into nodes; it holds no cycles
     """One node of a ToolBench answer tree."""
 
     node_type: str                       # THOUGHT, ACTION or ACTION_INPUT; the root is an ACTION_INPUT without text
@@ -26,10 +27,10 @@ class Node:
     pruned: bool = False                 # gave up, depth limit, or the policy failed
     finished: bool = False               # ToolBench's mark near the final answer; do not use it to find the path
     expand_num: int = 0                  # order of the visit of this decision state; 0 for the root and for non-states
-    children: list[Node] = field(default_factory=list)
+    children: list[Node] = []            # of each node a list of its own
     # keys beyond these, kept for writing: what a file holds besides, and on the last node of a step what a search of ours
     # knows of it ("token_ids", "logp", "q_value")
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = msgspec.field(default_factory=dict, name="(kept aside)")   # so no key of a file
 
     def walk(self) -> list[Node]:
         """This node and all below it, parents first."""
@@ -58,3 +59,4 @@ class Tree:
     forward_args: dict[str, Any] = field(default_factory=dict)
     # top-level keys kept for writing; under "tree", "trys" and "answer_generation" what those objects hold besides
     extra: dict[str, Any] = field(default_factory=dict)
+    is_whole: bool = True                    # False where what only writing needs was not read (`lib.trees.lean`)

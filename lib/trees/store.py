@@ -8,6 +8,7 @@ written beside their place and moved there whole, and read as a stream.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import lru_cache
 from itertools import islice
@@ -85,11 +86,18 @@ def _is_too_long(part: bytes) -> bool:
 def write_pairs(path: PathLike, pairs: Iterable[PreferencePair], *, batch_size: int = 500) -> int:
     """Write pairs as Parquet and return how many; at most `batch_size` of them are in memory at once."""
     count, stream = 0, iter(pairs)
-    with moved_into_place(path) as part, pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
+    with pair_file(path) as write:
         while batch := list(islice(stream, batch_size)):
-            writer.write_table(pa.Table.from_pylist([_row(pair) for pair in batch], schema=SCHEMA))
+            write(list(map(pair_columns, batch)))
             count += len(batch)
     return count
+
+
+@contextmanager
+def pair_file(path: PathLike) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
+    """The file of `write_pairs` as a function that adds some pairs' columns to it, some hundreds at a time."""
+    with moved_into_place(path) as part, pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
+        yield lambda rows: writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
 
 
 def read_pairs(path: PathLike) -> list[PreferencePair]:
@@ -108,7 +116,7 @@ def iter_pairs(path: PathLike) -> Iterator[PreferencePair]:
             yield from map(_pair, batch.to_pylist())
 
 
-def _row(pair: PreferencePair) -> dict[str, Any]:
+def pair_columns(pair: PreferencePair) -> dict[str, Any]:
     """A pair as flat columns."""
     state = pair.state
     return {"query": state.query, "system": state.system, "functions": orjson.dumps(state.functions).decode(),

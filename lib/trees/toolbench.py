@@ -18,6 +18,7 @@ import orjson
 from lib.atomic import moved_into_place
 from lib.search.state import Code, FunctionSchema
 from lib.trees.export import train_messages
+from lib.trees.lean import lean_file
 from lib.trees.nodes import (
     Json,
     check,
@@ -44,14 +45,19 @@ class SetAside:
     reason: str  # one line: what was found, what was expected, how to mend it
 
 
-def read_tree(path: str | os.PathLike[str]) -> Tree:
-    """The tree in one answer file "{query_id}_{method}.json". ValueError names the field, what was found and expected."""
+def read_tree(path: str | os.PathLike[str], *, keep_rest: bool = True) -> Tree:
+    """The tree in one answer file "{query_id}_{method}.json". ValueError names the field, what was found and expected.
+
+    Args:
+        keep_rest: keep what only writing the tree again needs. Without it pairs and samples are the same, in half the time, but what
+            stands in that rest is not judged either, and such a tree is not written.
+    """
     name = os.path.basename(path)
     with open(path, "rb", buffering=0) as file:
         if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
             raise ValueError(f"{name}, size: found {size:,} bytes, expected at most {MAX_BYTES:,}. Split the file, or move it away.")
         data = file.read()
-    return parse_tree(data, where=name, tree_id=name.removesuffix(".json"))
+    return parse_tree(data, where=name, tree_id=name.removesuffix(".json"), keep_rest=keep_rest)
 
 
 def write_tree(path: str | os.PathLike[str], tree: Tree) -> None:
@@ -60,16 +66,17 @@ def write_tree(path: str | os.PathLike[str], tree: Tree) -> None:
         part.write_bytes(orjson.dumps(tree_to_json(tree), option=orjson.OPT_INDENT_2))
 
 
-def iter_trees(sources: Iterable[str | os.PathLike[str]], on_bad: Callable[[SetAside], None]) -> Iterator[Tree]:
+def iter_trees(sources: Iterable[str | os.PathLike[str]], on_bad: Callable[[SetAside], None], *, keep_rest: bool = True) -> Iterator[Tree]:
     """The trees of files and folders (searched recursively, sorted), one at a time in memory.
 
     In a folder every .json file is taken for an answer and every .jsonl file for a store of trees (`store.py`). What turns out
-    to be neither, query lists too, is handed to `on_bad` and passed over: files are never left out in silence.
+    to be neither, query lists too, is handed to `on_bad` and passed over: files are never left out in silence. `keep_rest` is
+    `read_tree`'s.
     """
-    return read_files(answer_files(sources), on_bad)
+    return read_files(answer_files(sources), on_bad, keep_rest=keep_rest)
 
 
-def read_files(files: Iterable[Path], on_bad: Callable[[SetAside], None]) -> Iterator[Tree]:
+def read_files(files: Iterable[Path], on_bad: Callable[[SetAside], None], *, keep_rest: bool = True) -> Iterator[Tree]:
     """The trees of these files, one at a time in memory; see `iter_trees`."""
     for path in files:
         try:
@@ -78,7 +85,7 @@ def read_files(files: Iterable[Path], on_bad: Callable[[SetAside], None]) -> Ite
 
                 yield from iter_lines(path, on_bad)
             else:
-                yield read_tree(path)
+                yield read_tree(path, keep_rest=keep_rest)
         except (ValueError, OSError) as error:
             on_bad(SetAside(str(path), str(error)))
 
@@ -88,8 +95,10 @@ def answer_files(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return [file for source in sources for file in _files(Path(source))]
 
 
-def parse_tree(data: bytes, *, where: str, tree_id: str) -> Tree:
+def parse_tree(data: bytes, *, where: str, tree_id: str, keep_rest: bool = True) -> Tree:
     """The tree in the bytes of one answer object; `where` (a file name, "FILE, line N") begins the messages of errors."""
+    if not keep_rest and (tree := _lean_tree(data, tree_id)) is not None:
+        return tree
     try:
         raw = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -109,20 +118,66 @@ def parse_tree(data: bytes, *, where: str, tree_id: str) -> Tree:
     return tree
 
 
+def _lean_tree(data: bytes, tree_id: str) -> Tree | None:
+    """The tree without what only writing needs; None where the file is out of the ordinary, and has to be read whole."""
+    if (found := lean_file(data)) is None:
+        return None
+    file, nodes = found
+    answer = file.answer_generation
+    tree_id = tree_id if file.tree_id is None else file.tree_id
+    query_id, implied = _id_and_method(tree_id, is_chains=False)
+    method = implied if file.method is None else file.method
+    first = answer.train_messages[0][0] if any(answer.train_messages[:1]) else None
+    try:
+        functions = _functions({"function": orjson.loads(bytes(answer.function))}, "")
+        forward_args = check(orjson.loads(bytes(file.forward_args)), dict, "")
+        system = "" if first is None else _system([[orjson.loads(bytes(first))]])
+    except ValueError:
+        return None
+    if _is_chains(method) or first is not None and not system:
+        return None
+    tree = Tree(
+        tree_id=tree_id, query_id=query_id if file.query_id is None else file.query_id, query=answer.query, functions=functions,
+        root=file.tree.tree, win=file.win, method=method, query_count=answer.query_count, final_answer=answer.final_answer,
+        finish_type=answer.finish_type, system=system if file.system is None else file.system, scenario=file.scenario,
+        forward_args=forward_args, is_whole=False)
+    _number_unnumbered(tree, nodes)
+    return tree if _can_be_written(nodes[-1].depth, functions, forward_args) else None   # pairs are written, too
+
+
+def _number_unnumbered(tree: Tree, nodes: list[Node]) -> None:
+    """Tell the messages apart where the file does not (`steps.number_states`)."""
+    if not any([node.expand_num for node in nodes]):
+        number_states(tree.root, tree.query_count)
+
+
 def _is_surely_writable(tree: Tree) -> bool:
     """True where all raw JSON that a tree keeps could stand at its deepest node; told faster than by writing the whole file."""
     nodes = tree.root.walk()
-    kept: Any = [[tree.functions], tree.forward_args, tree.extra, [node.extra for node in nodes if node.extra]]
-    for _ in range(2 * max([node.depth for node in nodes])):  # an object and the list of its children are two levels
-        kept = [kept]
+    return _can_be_written(max([node.depth for node in nodes]), tree.functions, tree.forward_args, tree.extra,
+                           [node.extra for node in nodes if node.extra])
+
+
+def _can_be_written(depth: int, *kept: Any) -> bool:
+    """True where raw JSON could stand at a node of this depth: an object and the list of its children are two levels."""
+    inside: Any = [kept]   # functions stand one level deeper than the rest
+    for _ in range(2 * depth):
+        inside = [inside]
     try:
-        return bool(orjson.dumps(kept))
+        return bool(orjson.dumps(inside))
     except orjson.JSONEncodeError:
         return False
 
 
 def tree_to_json(tree: Tree) -> Json:
-    """The answer object of a tree, in ToolBench's layout and order of keys; keys that ToolBench does not know come last."""
+    """The answer object of a tree, in ToolBench's layout and order of keys; keys that ToolBench does not know come last.
+
+    Raises:
+        ValueError: the tree was read without what only its file holds.
+    """
+    if not tree.is_whole:
+        raise ValueError(f"tree {tree.tree_id}: found one that was read without what pairs do not need, expected a whole one to write. "
+                         "Read it with keep_rest=True.")
     return _object_json(tree, _chains_json(tree) if _is_chains(tree.method) else {"tree": _search_json(tree)})
 
 
@@ -136,7 +191,7 @@ def _object_json(tree: Tree, body: Json) -> Json:
             "answer_generation": answer}
     query_id, method = _id_and_method(tree.tree_id, _is_chains(tree.method))
     ours = {"query_id": (tree.query_id, query_id), "method": (tree.method, method), "scenario": (tree.scenario, ""),
-            "system": (tree.system, _first_system(answer.get("train_messages")))}
+            "system": (tree.system, _system(answer.get("train_messages")))}
     raw |= {key: value for key, (value, implied) in ours.items() if value != implied}
     return raw | {key: value for key, value in tree.extra.items() if key not in INSIDE}
 
@@ -156,11 +211,10 @@ def _tree_from_json(raw: Json, where: str, tree_id: str) -> Tree:
         method=method, query_count=take(answer, "query_count", int, inside),
         final_answer=take(answer, "final_answer", str, inside),
         finish_type=take(answer, "finish_type", str, inside, "give_answer"),
-        system=take(raw, "system", str, where, _first_system(answer.get("train_messages"))),
+        system=take(raw, "system", str, where, _system(answer.get("train_messages"))),
         scenario=take(raw, "scenario", str, where, ""), forward_args=take(raw, "forward_args", dict, where, {}))
     nodes = tree.root.walk()
-    if not any(node.expand_num for node in nodes):
-        number_states(tree.root, tree.query_count)
+    _number_unnumbered(tree, nodes)
     # the nodes have been compared one by one: of a search they need not be written for the comparison
     tree.extra = _left_over(raw, _object_json(tree, _chains_json(tree) if _is_chains(method) else {"tree": _search_sizes(nodes)}))
     return tree
@@ -191,7 +245,7 @@ def _functions(answer: Json, where: str) -> list[FunctionSchema]:
     return functions
 
 
-def _first_system(samples: Any) -> str:
+def _system(samples: Any) -> str:
     """The system message of the first training sample; "" where there is none."""
     match samples:
         case [[{"role": "system", "content": str(text)}, *_], *_]:
