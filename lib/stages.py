@@ -151,7 +151,8 @@ class MctsDpoParams(StageParams):
     buffer_queries: Count = 150         # of the hub, held back from fine-tuning
     hard_share: Share = 0.2              # alpha, the share of the buffer that is searched in a round
     selection: Literal["perplexity", "random"] = "perplexity"
-    num_simulations: Count = 4           # walks of one search from the root to an end
+    search: Literal["mcts", "best_of_n"] = "mcts"   # best_of_n: attempts that know nothing of each other, the control; of the hub alone
+    num_simulations: Count = 4           # walks of one search from the root to an end; of best_of_n its attempts
     num_children: Annotated[int, Field(ge=2)] = 3   # b, steps sampled at a state
     max_depth: Count = 6                 # steps from the root
     c_puct: NotNegative = 1.0            # exploration

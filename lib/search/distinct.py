@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from lib.search.state import Policy, State, Step
 
 MAX_ASKED = 2      # times that a state is asked for steps, while fewer than MIN_DISTINCT differ
-MIN_DISTINCT = 2   # without two there is nothing to compare
+MIN_DISTINCT = 2   # without two there is nothing to compare, where more than one is asked for
 
 
 async def distinct_steps(policy: Policy, state: State, num_steps: int, *, seed: int, key: Callable[[Step], Hashable]) -> list[Step]:
@@ -18,6 +18,6 @@ async def distinct_steps(policy: Policy, state: State, num_steps: int, *, seed: 
         for step in steps:
             if not step.failed:
                 distinct.setdefault(key(step), step)
-        if len(distinct) >= MIN_DISTINCT:
+        if len(distinct) >= min(MIN_DISTINCT, num_steps):
             break
     return list(distinct.values())[:num_steps]

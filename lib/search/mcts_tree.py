@@ -16,18 +16,20 @@ Observed = Callable[[Any], Observation | None]   # of a problem's state: what th
 
 
 def mcts_tree(
-    root: MctsNode, start: State, rules: Rules, *, query_id: str, scenario: str = "", observed: Observed = lambda state: None
+    root: MctsNode, start: State, rules: Rules, *, query_id: str, scenario: str = "", method: str = "MCTS",
+    observed: Observed = lambda state: None,
 ) -> Tree:
     """The record of a search; every node that ends a step holds `q_value`, `visit_count`, `prior`, `reward` and `score`.
 
     Args:
+        method: begins the tree's method, the number of simulations ends it.
         start: the conversation at the root. The level of its steps and the turns before them are kept in `forward_args`.
         observed: reads the observation off a state of the search.
     """
     top = Node(ACTION_INPUT)
     answers: list[Node] = []
     count = _hang(top, root, observed, answers)
-    method = f"MCTS_n{rules.num_simulations}"
+    method = f"{method}_n{rules.num_simulations}"
     return Tree(
         tree_id=f"{query_id}_{method}", query_id=query_id, query=start.query, functions=list(start.functions), root=top,
         win=bool(answers), method=method, query_count=count, final_answer=answers[0].description if answers else "",

@@ -35,7 +35,13 @@ class AnswerBuffer:
     held: list[HeldBack]   # of the answers in their order
 
     def search(self, chosen: Sequence[int], policy: LocalPolicy, rules: Rules, params: MctsDpoParams, **kept: Any) -> Run[Tree]:
-        """Steps are pieces of the message, of the size that `params.level` says."""
+        """Steps are pieces of the message, of the size that `params.level` says.
+
+        Raises:
+            ValueError: another search than MCTS is asked for.
+        """
+        if params.search != "mcts":
+            raise ValueError(f"search {params.search!r}: held-back answers are searched by mcts alone. Set search: mcts, or buffer: hub.")
         tokenizer = self.chat.tokenizer
         judging = Judging(tokenizer.decode, tokenizer.eos_token_id, OUTCOMES[params.outcome], params.self_weight, params.shows_gold)
         return search_answers([self.asked[place] for place in chosen], policy, rules, judging, level=params.level, **kept)

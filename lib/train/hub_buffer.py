@@ -38,7 +38,7 @@ class HubBuffer:
     def search(self, chosen: Sequence[int], policy: LocalPolicy, rules: Rules, params: MctsDpoParams, **kept: Any) -> Run[Tree]:
         """Steps are whole messages, values what their calls find."""
         return search_queries(self.hub, [self.queries[place] for place in chosen], policy, rules, progress_weight=params.progress_weight,
-                              self_weight=params.self_weight, **kept)
+                              self_weight=params.self_weight, search=params.search, **kept)
 
 
 def hub_buffer(hub: Hub, chat: Chat, *, count: int, seed: int) -> HubBuffer:

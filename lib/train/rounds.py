@@ -25,6 +25,7 @@ from lib.train.checkpoints import Curve, LogpPair
 from lib.train.loop import Schedule, pair_length, reference_logps, train_preferences
 from lib.train.measure import ranked_right
 from lib.train.rows import PairRow, SftRow, fitting, pair_row
+from lib.trees.chain_pairs import chain_pairs
 from lib.trees.pairs import PreferencePair
 from lib.trees.record import Tree
 from lib.trees.steps import paths
@@ -96,7 +97,8 @@ def search_round(model: Any, chat: Chat, buffer: Buffer, params: MctsDpoParams, 
         concurrency=params.concurrency, max_failures=int(MAX_FAILED_SHARE * len(hard)), label=f"MCTS, round {index + 1}")
     removed: Counter[str] = Counter(dict.fromkeys(FILTERS, 0))
     limits = PairRules(params.min_gap, params.min_visits, params.max_overlap, params.min_chosen_q, params.max_pairs_per_tree)
-    pairs = list(value_pairs(run.results, limits, removed))
+    cut = chain_pairs if params.search == "best_of_n" else value_pairs
+    pairs = list(cut(run.results, limits, removed))
     return Found(values, hard, run.results, pairs, removed, len(run.failures), policy.num_new_tokens, time.time() - began,
                  run.stats.mean_batch_size, policy.num_reused_tokens / max(1, policy.num_prompt_tokens))
 

@@ -32,7 +32,7 @@ class PreferencePair:
     tree_id: str                           # Tree.tree_id
     query_id: str
     scenario: str = ""                     # Tree.scenario
-    source: str = "tree"                   # "tree": step-wise; "outcome", "give_up": off the success path; "path"; "mcts": by value
+    source: str = "tree"                   # step-wise; "outcome", "give_up": off the success path; "path"; by value: "mcts", "best_of_n"
     chosen_code: int | None = None         # a Code; None where nothing was called
     rejected_code: int | None = None       # a Code; None where nothing was called
     same_call: bool = False                # both call the same function with equal arguments: the label is noise

@@ -1,0 +1,51 @@
+"""Best-of-n: attempts that know nothing of each other, the control beside tree search at equal tokens.
+
+The paper of iTool compares its search with none; a gain of pairs from search may be one of sampling much and keeping the best.
+Attempts run side by side and are left as a tree whose root alone branches, with the values that MCTS would leave (`lib.search.mcts`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from lib.search.growth import question_seed
+from lib.search.mcts import MctsNode, Problem, Rules, backup, prior
+
+S = TypeVar("S")
+
+
+async def best_of_n(problem: Problem[S], start: S, rules: Rules, *, seed: int) -> MctsNode[S]:
+    """The root of `rules.num_simulations` attempts from `start`, each to an end of the answer or to the depth limit.
+
+    An attempt in which the policy has nothing of use to say at once leaves no child. Q of a step is its attempt's gain from there on;
+    `num_children` and `c_puct` do not matter.
+    """
+    root = MctsNode(start, await problem.score(start), problem.is_terminal(start))
+    attempts = await asyncio.gather(*(
+        _attempt(problem, root, rules, first_question=number * rules.max_depth, seed=seed) for number in range(rules.num_simulations)))
+    for path in attempts:
+        root.children += path[1:2]
+        backup(path, rules.gamma)
+    return root
+
+
+async def _attempt(problem: Problem[S], root: MctsNode[S], rules: Rules, *, first_question: int, seed: int) -> list[MctsNode[S]]:
+    """The nodes of one attempt, the root first; below its first step they are hung."""
+    path = [root]
+    while not path[-1].is_terminal and path[-1].depth < rules.max_depth:
+        before = path[-1]
+        steps = await problem.propose(before.state, 1, seed=question_seed(seed, first_question + before.depth))
+        if not steps:
+            before.is_dead_end = before is not root
+            break
+        [step] = steps
+        state = await problem.take(before.state, step)
+        score = await problem.score(state)
+        reward = score - before.score
+        node = MctsNode(state, score, problem.is_terminal(state), before.depth + 1, step, prior(step, rules.length_power), reward,
+                        q_value=reward)
+        if before is not root:
+            before.children = [node]
+        path.append(node)
+    return path
