@@ -1,8 +1,9 @@
 """Arms times seeds: `python -m lib.sweep params/sweeps/leak.yaml`, each arm a pipeline that differs in the parameters which the file names.
 
-All parameters of all arms are checked before the first stage starts. Stages run through `lib.pipeline`, which skips what is finished: a
-killed sweep, started again, goes on where it was, and so does one with more seeds. At the end one table, one figure and a verdict for
-every claim are printed and logged in a run of their own.
+All parameters of all arms of all files are checked before the first stage starts. Stages run through `lib.pipeline`, which skips what is
+finished: a killed sweep, started again, goes on where it was, and so does one with more seeds. At the end of each sweep one table, one
+figure and a verdict for every claim are printed and logged in a run of their own. With `--jobs` the seeds run side by side, in processes
+that share the machine; then the tables are made here.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from lib.evaluate.roles import SCORES
 from lib.evaluate.sweep_table import as_markdown, as_table, forest, sweep_rows
 from lib.metrics import describe
 from lib.provenance import ROOT
+from lib.side_by_side import run_side_by_side
 from lib.stages import StageParams
+from lib.store import open_store, store_folder
 from lib.sweep_file import ELSEWHERE, EVALUATION, SHARED, Step, Sweep, arm_steps, read_sweep
 from lib.warm_kernel import warm_kernels
 
@@ -41,25 +44,59 @@ class Job:
     steps: list[Step]
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A sweep that can be run."""
+
+    path: Path
+    sweep: Sweep
+    jobs: list[Job]
+
+
 def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks", code: Path = ROOT / "lib",
          run_stages: RunStages = pipeline.run_stages) -> int:
     """Exit code of the command line: 0, or 1 after a message on stderr."""
     options = _parse(arguments)
     try:
-        sweep = read_sweep(options.sweep)
-        sweep = sweep.model_copy(update={"profile": str(options.profile)}) if options.profile else sweep
-        jobs = plan(sweep, options.sweep, options.seeds, notebooks)
+        planned = [_planned(path, options.profile, options.seeds, notebooks) for path in options.sweeps]
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    runs, failed = run_jobs(jobs, name=options.sweep.stem, code=code, run_stages=run_stages)
+    if options.jobs > 1:
+        _run_seeds_side_by_side(options)
+    return max([_run_sweep(one, options, code=code, run_stages=run_stages) for one in planned])
+
+
+def _planned(path: Path, profile: Path | None, seeds: Sequence[int], notebooks: Path) -> Planned:
+    sweep = read_sweep(path)
+    sweep = sweep.model_copy(update={"profile": str(profile)}) if profile else sweep
+    return Planned(path, sweep, plan(sweep, path, seeds, notebooks))
+
+
+def _run_sweep(planned: Planned, options: argparse.Namespace, *, code: Path, run_stages: RunStages) -> int:
+    """Run one sweep, show what it came to, and return 0, or 1 where a job failed."""
+    runs, failed = run_jobs(planned.jobs, name=planned.path.stem, code=code, run_stages=run_stages)
     whole = {arm: by_seed for arm, by_seed in runs.items() if len(by_seed) == len(options.seeds)}
-    if whole:
-        log_results(sweep, options.sweep, whole, options.seeds)
+    if whole and not options.no_table:
+        log_results(planned.sweep, planned.path, whole, options.seeds)
     if failed:
-        print(f"{len(failed)} of {len(jobs)} failed: {', '.join(failed)}. Arms that lack a seed are not in the table. Started again, the "
-              "sweep runs what failed and nothing else.", file=sys.stderr)
+        print(f"{planned.path.stem}: {len(failed)} of {len(planned.jobs)} failed: {', '.join(failed)}. Arms that lack a seed are not in the "
+              "table. Started again, the sweep runs what failed and nothing else.", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _run_seeds_side_by_side(options: argparse.Namespace) -> None:
+    """Run every seed's stages in one of `options.jobs` processes. What they leave unfinished is run again after them, and told there."""
+    import torch   # here, to count GPUs: a second and more
+
+    open_store()   # once, before several processes want it
+    shares = [share for share in (options.seeds[place::options.jobs] for place in range(options.jobs)) if share]
+    profile = ["--profile", str(options.profile)] if options.profile else []
+    commands = [[sys.executable, "-m", "lib.sweep", *map(str, options.sweeps), "--seeds", *map(str, share), *profile, "--no-table"]
+                for share in shares]
+    logs = [store_folder() / f"sweep-seeds-{'-'.join(map(str, share))}.log" for share in shares]
+    print(f"{len(shares)} processes; what they say is in {', '.join(map(str, logs))}", flush=True)
+    run_side_by_side(commands, logs, num_gpus=torch.cuda.device_count())
 
 
 def plan(sweep: Sweep, path: Path, seeds: Sequence[int], notebooks: Path) -> list[Job]:
@@ -145,10 +182,15 @@ def _run_job(job: Job, shared: dict[str, str], *, name: str, code: Path, run_sta
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lib.sweep", description="Run the arms of a sweep under several seeds and compare them. "
                                      "What is finished is skipped.")
-    parser.add_argument("sweep", type=Path, help="a sweep file, e.g. params/sweeps/leak.yaml")
+    parser.add_argument("sweeps", type=Path, nargs="+", metavar="FILE", help="sweep files, e.g. params/sweeps/leak.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), metavar="SEED", help="training seeds; 0 1 2 3 4 by default")
     parser.add_argument("--profile", type=Path, help="folder of params to start from in place of the file's, e.g. params/smoke")
-    return parser.parse_args(arguments)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that share the seeds, the cores and the GPUs")
+    parser.add_argument("--no-table", action="store_true", help="run the stages alone, without table and figure")
+    options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        parser.error(f"--jobs: found {options.jobs}, expected 1 or more")
+    return options
 
 
 if __name__ == "__main__":

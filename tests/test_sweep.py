@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -61,7 +62,7 @@ class Scripted:
 
     def __call__(self, stages: list[Stage], *, profile: str, sources: Mapping[str, str], code: Path, force: bool,
                  tags: Mapping[str, str]) -> dict[str, str]:
-        assert tags["sweep"] == "pull" and not force
+        assert tags["sweep"] in ("pull", "again") and not force
         done = dict(sources)
         for stage in stages:
             ready = stage.with_source(next((done[name] for name in pipeline.SOURCES.get(stage.name, ()) if name in done), ""))
@@ -404,6 +405,31 @@ def test_a_sweep_ends_with_one_table_one_figure_and_verdicts_that_are_printed_an
     assert table[(table.kind == "arm") & (table.metric == "calls")].set_index("name")["mean"].to_dict() == {
         "sft": 10, "own": 13, "weak": 10, "weak_control": 10}
     assert set(json.loads(tracking.product_path(run_id, "runs.json").read_text())["own"]) == {"0", "1", "2"}
+
+
+def test_several_files_are_run_one_after_another_and_a_wrong_one_stops_all(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    scripted = Evaluated()
+    scripted.folder = tmp_path
+    first, second = written(tmp_path), written(tmp_path, CONTENT | {"question": "And again?"}, name="again")
+    assert sweep.main([str(first), str(second), "--seeds", "0", "--no-table"], run_stages=scripted) == 0
+    num_made = len(scripted.made)
+    assert num_made and "| arm |" not in capsys.readouterr().out
+    wrong = written(tmp_path, CONTENT | {"profile": "nowhere"}, name="wrong")
+    assert sweep.main([str(first), str(wrong), "--seeds", "1"], run_stages=scripted) == 1 and len(scripted.made) == num_made
+    assert "nowhere is no folder" in capsys.readouterr().err
+
+
+def test_seeds_are_shared_among_processes_and_the_table_is_made_here(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture,
+                                                                     monkeypatch: pytest.MonkeyPatch):
+    asked: list[list[str]] = []
+    monkeypatch.setattr(sweep, "run_side_by_side", lambda commands, logs, num_gpus: asked.extend(commands))
+    scripted = Evaluated()
+    scripted.folder = tmp_path
+    path = str(written(tmp_path))
+    assert sweep.main([path, "--seeds", "0", "1", "2", "--jobs", "2", "--profile", "params/lab"], run_stages=scripted) == 0
+    begin = [sys.executable, "-m", "lib.sweep", path, "--seeds"]
+    assert asked == [[*begin, "0", "2", "--profile", "params/lab", "--no-table"], [*begin, "1", "--profile", "params/lab", "--no-table"]]
+    assert "| arm |" in capsys.readouterr().out
 
 
 def test_a_sweep_with_a_failed_arm_shows_the_others_and_ends_with_1(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
