@@ -162,6 +162,7 @@ class MctsDpoParams(StageParams):
     max_new_tokens: Count = 160          # tokens of one step
     max_context: Annotated[int, Field(ge=64)] = 1536   # tokens of a conversation with the step; a longer one gets no step
     progress_weight: NotNegative = 0.5   # worth of all facts found, before the end; 0 counts the end alone
+    unended: Literal["wrong", "open"] = "wrong"   # what a path of the hub is at max_depth: ended wrong, or worth what it found
     self_weight: NotNegative = 0.0       # weight of the policy's own judgement; 0 does not ask for it
     # the next three are of held-back answers, which nothing carries out
     level: Literal["call", "argument", "sentence"] = "argument"   # how much of an answer is one step

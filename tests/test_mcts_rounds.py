@@ -110,6 +110,21 @@ def test_an_answer_is_right_with_all_facts_alone(hub: Hub, queries: list[Query])
         assert asyncio.run(problem.score(asyncio.run(problem.take(problem.start, answer(text))))) == outcome
 
 
+@pytest.mark.parametrize(("max_steps", "score"), [(1, -1.0), (2, 0.5), (0, 0.5)])
+def test_an_episode_without_an_end_is_wrong_at_the_limit_or_worth_what_it_found(
+        hub: Hub, queries: list[Query], max_steps: int, score: float):
+    query = next(query for query in queries if len(query.plan) == 1 and is_answered_at_once(query))
+    problem = problem_of(hub, query, max_steps=max_steps)
+    state = asyncio.run(problem.take(problem.start, Oracle(hub, query).right(problem.start.conversation)))   # finds the one fact
+    assert problem.is_terminal(state) is (score < 0) and asyncio.run(problem.score(state)) == score
+
+
+def test_an_answer_in_the_last_step_is_no_episode_without_an_end(hub: Hub, queries: list[Query]):
+    query = next(query for query in queries if query.solvable)
+    problem = problem_of(hub, query, max_steps=1)
+    assert asyncio.run(problem.score(asyncio.run(problem.take(problem.start, answer("; ".join(query.facts)))))) == 1.0
+
+
 def test_equal_calls_in_different_words_are_one_step(hub: Hub, queries: list[Query]):
     class Talker:
         async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:

@@ -20,6 +20,9 @@ from lib.toolcall import step_text
 from lib.trees.steps import as_shown, call_key
 
 
+RIGHT, WRONG = 1.0, -1.0   # outcome O of an episode that has ended
+
+
 @dataclass(frozen=True)
 class HubState:
     """A conversation and what it has come to."""
@@ -36,12 +39,13 @@ class HubProblem:
     Args:
         progress_weight: O of a state before the end, where all facts of the plan are found; 0 counts the end alone, as the paper does.
         self_weight: of the policy's own judgement C; 0 does not ask for it.
+        max_steps: after which an episode without an end counts as one that ended wrong, as an evaluation counts it; 0 leaves it open.
     """
 
     def __init__(self, hub: Hub, query: Query, policy: Policy, environment: Environment, *, progress_weight: float = 0.5,
-                 self_weight: float = 0.0) -> None:
+                 self_weight: float = 0.0, max_steps: int = 0) -> None:
         self._hub, self._query, self._policy, self._environment = hub, query, policy, environment
-        self._progress_weight, self._self_weight = progress_weight, self_weight
+        self._progress_weight, self._self_weight, self._max_steps = progress_weight, self_weight, max_steps
 
     @property
     def start(self) -> HubState:
@@ -57,7 +61,10 @@ class HubProblem:
         """Carry out the step's call."""
         observation = await self._observe(step)
         conversation = state.conversation.after(as_shown(step, observation), observation)
-        return HubState(conversation, self._found(state, step, observation), observation, self._outcome(step, observation))
+        outcome = self._outcome(step, observation)
+        if outcome is None and len(conversation.turns) == self._max_steps:
+            outcome = WRONG
+        return HubState(conversation, self._found(state, step, observation), observation, outcome)
 
     async def score(self, state: HubState) -> float:
         """O: the outcome at the end, before it the share of the plan's facts found. C: centred, from -1/2 to 1/2 of its weight."""
@@ -86,8 +93,8 @@ class HubProblem:
         """+1 for an answer that states all facts, and for giving up where no answer can be had; -1 for the other ends."""
         code = observation.code if observation else None
         if code == Code.FINAL_ANSWER:
-            return 1.0 if self._query.solvable and states_all(answer_in(step.arguments), self._query.facts) else -1.0
+            return RIGHT if self._query.solvable and states_all(answer_in(step.arguments), self._query.facts) else WRONG
         if code == Code.GAVE_UP:
-            return -1.0 if self._query.solvable else 1.0
+            return WRONG if self._query.solvable else RIGHT
         return None
 

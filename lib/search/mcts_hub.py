@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from lib.hub.query_record import Query
@@ -23,25 +24,27 @@ GROWN = {"mcts": (mcts, "MCTS"), "best_of_n": (best_of_n, "BestOf")}   # how a t
 
 
 def search_queries(
-    hub: Hub, queries: Sequence[Query], policy: Policy, rules: Rules, *, seed: int, journal_path: Path, progress_weight: float = 0.5,
-    self_weight: float = 0.0, search: str = "mcts", concurrency: int = 64, max_failures: int = 0, label: str = "MCTS",
+    hub: Hub, queries: Sequence[Query], policy: Policy, rules: Rules, *, seed: int, journal_path: Path, search: str = "mcts",
+    progress_weight: float = 0.5, self_weight: float = 0.0, max_steps: int = 0, concurrency: int = 64, max_failures: int = 0,
+    label: str = "MCTS",
 ) -> Run[Tree]:
     """One tree a query, in order. Those that `journal_path` holds are not searched again, and count as outcomes like the others.
 
     Args:
         seed: with the query's id it draws what is sampled, however searches are batched.
-        progress_weight, self_weight: see `lib.search.hub_problem`.
         search: one of GROWN.
+        progress_weight, self_weight, max_steps: see `lib.search.hub_problem`.
     """
-    searches = {query.query_id: _search(hub, query, rules, seed, progress_weight, self_weight, search) for query in queries}
+    weights = {"progress_weight": progress_weight, "self_weight": self_weight, "max_steps": max_steps}
+    searches = {query.query_id: _search(hub, query, rules, seed, search, weights) for query in queries}
     return run_kept(searches, policy, journal_path=journal_path, concurrency=concurrency, max_failures=max_failures, label=label)
 
 
-def _search(hub: Hub, query: Query, rules: Rules, seed: int, progress_weight: float, self_weight: float, search: str) -> Search[Tree]:
+def _search(hub: Hub, query: Query, rules: Rules, seed: int, search: str, weights: Mapping[str, Any]) -> Search[Tree]:
     grow, method = GROWN[search]
 
     async def run(policy: Policy) -> Tree:
-        problem = HubProblem(hub, query, policy, Session(hub, query), progress_weight=progress_weight, self_weight=self_weight)
+        problem = HubProblem(hub, query, policy, Session(hub, query), **weights)
         root = await grow(problem, problem.start, rules, seed=crc32(f"{query.query_id}|{search}|{seed}".encode()))
         return mcts_tree(root, problem.start.conversation, rules, query_id=query.query_id, scenario=query.scenario, method=method,
                          observed=lambda state: state.observation)

@@ -37,8 +37,9 @@ class HubBuffer:
 
     def search(self, chosen: Sequence[int], policy: LocalPolicy, rules: Rules, params: MctsDpoParams, **kept: Any) -> Run[Tree]:
         """Steps are whole messages, values what their calls find."""
-        return search_queries(self.hub, [self.queries[place] for place in chosen], policy, rules, progress_weight=params.progress_weight,
-                              self_weight=params.self_weight, search=params.search, **kept)
+        return search_queries(
+            self.hub, [self.queries[place] for place in chosen], policy, rules, search=params.search, progress_weight=params.progress_weight,
+            self_weight=params.self_weight, max_steps=rules.max_depth if params.unended == "wrong" else 0, **kept)
 
 
 def hub_buffer(hub: Hub, chat: Chat, *, count: int, seed: int) -> HubBuffer:
