@@ -7,7 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
+from lib.chat import Chat
 from lib.hub.queries import build_queries
 from lib.hub.registry import load_hub
 from lib.params import freeze
@@ -17,11 +19,14 @@ from lib.search.mcts import MctsNode, Rules
 from lib.search.mcts_hub import search_queries
 from lib.search.mcts_tree import mcts_tree
 from lib.search.state import State, Step
+from lib.train import rounds
 from lib.train.answer_buffer import AnswerBuffer
+from lib.train.pretrain import new_model
 from lib.trees.chain_pairs import chain_pairs
 from lib.trees.record import Tree
 from lib.trees.store import read_pairs, write_pairs
 from lib.trees.value_pairs import PairRules
+from lib.worlds.tokenizer import train_tokenizer
 
 RULES = Rules(num_simulations=5, num_children=3, max_depth=3)
 SEED = 7
@@ -132,6 +137,14 @@ def test_attempts_on_the_hub_give_pairs_that_are_kept_whole(tmp_path: Path):
     pairs = list(chain_pairs(run.results, PairRules(), Counter()))
     write_pairs(tmp_path / "pairs.parquet", pairs)
     assert pairs and read_pairs(tmp_path / "pairs.parquet") == pairs
+
+    torch.manual_seed(0)
+    chat = Chat(train_tokenizer(vocab_size=320, num_rows=10))
+    model = new_model(len(chat.tokenizer), hidden=16, layers=1, heads=2, head_dim=8, feed_forward=32).eval()
+    found = rounds.Found([1.0] * 6, list(range(6)), run.results, pairs, Counter(), 0, 0, 0.0, 1.0, 0.0)
+    settings = freeze("04_mcts_dpo", {"learning_rate": 0.03, "batch_size": 2, "max_length": 100_000})
+    done = rounds.train_round(model, model, chat, found, settings, index=0, folder=tmp_path)
+    assert done.metrics["mcts/pairs_set_aside"] == 0 and sum(record["margin"] for record in done.curve) > 0
 
 
 def test_held_back_answers_are_searched_by_mcts_alone(tmp_path: Path):
