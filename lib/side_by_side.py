@@ -6,7 +6,9 @@ Small models do not fill two cores: two processes with one thread each get more 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,11 +19,12 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")   # wha
 def run_side_by_side(commands: Sequence[Sequence[str]], logs: Sequence[Path], *, num_gpus: int = 0) -> list[int]:
     """Exit codes of all commands, once the last has ended; what each prints goes to its log.
 
-    Where this process is interrupted the others are ended, too.
+    Where this process is interrupted or told to end, the others are ended, too. To be called from the main thread.
     Args:
         num_gpus: that they share; each command is shown one.
     """
     running: list[subprocess.Popen[bytes]] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))   # else what follows `finally` would not be done
     try:
         for place, (command, log) in enumerate(zip(commands, logs, strict=True)):
             cores = share_of_cores(place, len(commands))
@@ -36,6 +39,7 @@ def run_side_by_side(commands: Sequence[Sequence[str]], logs: Sequence[Path], *,
             if process.poll() is None:
                 process.terminate()
                 process.wait()
+        signal.signal(signal.SIGTERM, before)
 
 
 def share_of_cores(place: int, of: int) -> list[int]:

@@ -47,8 +47,8 @@ def test_each_process_is_shown_one_gpu(shown: str, expected: list[str], monkeypa
 
 
 @linux
-def test_an_interrupt_ends_them_all(tmp_path: Path):
-    """The one that starts them is interrupted while both sleep: it is gone with them, long before they would have woken."""
+def test_they_end_with_the_one_that_started_them(tmp_path: Path):
+    """It is told to end while both sleep: it is gone with them, long before they would have woken."""
     sleeper = f"open({str(tmp_path)!r} + '/' + str(__import__('os').getpid()), 'w'); __import__('time').sleep(60)"
     logs = [str(tmp_path / name) for name in ("a.log", "b.log")]
     script = ("import sys; from pathlib import Path; from lib.side_by_side import run_side_by_side\n"
@@ -57,6 +57,6 @@ def test_an_interrupt_ends_them_all(tmp_path: Path):
     deadline = time.monotonic() + 30
     while len(found := [path for path in tmp_path.iterdir() if path.name.isdigit()]) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    starter.send_signal(2)
-    assert starter.wait(20) != 0 and len(found) == 2
+    starter.terminate()   # an interrupt is ignored by whatever a shell runs in the background
+    assert starter.wait(30) == 128 + 15 and len(found) == 2
     assert not any(Path(f"/proc/{path.name}").exists() for path in found)
