@@ -7,10 +7,11 @@ Attempts run side by side and are left as a tree whose root alone branches, with
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TypeVar
 
 from lib.search.growth import question_seed
-from lib.search.mcts import MctsNode, Problem, Rules, backup, prior
+from lib.search.mcts import MctsNode, Problem, Rules, backup, expand
 
 S = TypeVar("S")
 
@@ -23,29 +24,21 @@ async def best_of_n(problem: Problem[S], start: S, rules: Rules, *, seed: int) -
     """
     root = MctsNode(start, await problem.score(start), problem.is_terminal(start))
     attempts = await asyncio.gather(*(
-        _attempt(problem, root, rules, first_question=number * rules.max_depth, seed=seed) for number in range(rules.num_simulations)))
-    for path in attempts:
-        root.children += path[1:2]
-        backup(path, rules.gamma)
+        _attempt(problem, replace(root, children=[]), rules, first_question=number * rules.max_depth, seed=seed)
+        for number in range(rules.num_simulations)))
+    for steps in attempts:
+        root.children += steps[:1]
+        backup([root, *steps], rules.gamma)
     return root
 
 
-async def _attempt(problem: Problem[S], root: MctsNode[S], rules: Rules, *, first_question: int, seed: int) -> list[MctsNode[S]]:
-    """The nodes of one attempt, the root first; below its first step they are hung."""
-    path = [root]
+async def _attempt(problem: Problem[S], start: MctsNode[S], rules: Rules, *, first_question: int, seed: int) -> list[MctsNode[S]]:
+    """The nodes of one attempt, each the only child of the one before."""
+    one, path = replace(rules, num_children=1), [start]
     while not path[-1].is_terminal and path[-1].depth < rules.max_depth:
-        before = path[-1]
-        steps = await problem.propose(before.state, 1, seed=question_seed(seed, first_question + before.depth))
-        if not steps:
-            before.is_dead_end = before is not root
+        await expand(problem, path[-1], one, seed=question_seed(seed, first_question + path[-1].depth))
+        if not path[-1].children:
+            path[-1].is_dead_end = True
             break
-        [step] = steps
-        state = await problem.take(before.state, step)
-        score = await problem.score(state)
-        reward = score - before.score
-        node = MctsNode(state, score, problem.is_terminal(state), before.depth + 1, step, prior(step, rules.length_power), reward,
-                        q_value=reward)
-        if before is not root:
-            before.children = [node]
-        path.append(node)
-    return path
+        path += path[-1].children
+    return path[1:]

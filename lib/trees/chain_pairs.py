@@ -1,7 +1,7 @@
 """Preference pairs from attempts that know nothing of each other: the best of them against each that came to less.
 
-The control beside pairs from search (`value_pairs`), behind the same filters where they apply. Attempts that begin alike are compared
-from where they part.
+The control beside pairs from search (`value_pairs`), behind the same filters where they apply. Attempts that begin with the same calls are
+compared from where they part; what stands before is told in the words of the best.
 """
 
 from __future__ import annotations
