@@ -353,6 +353,18 @@ def test_the_command_says_the_same_with_one_process_and_with_two(tmp_path, capsy
     assert [line.partition("_DFS")[0][-2:] for line in printed[0].err.splitlines()] == ["03", "10", "17", "24", "31", "38"]
 
 
+@pytest.mark.parametrize(("change", "is_whole"), [
+    ({}, False), ({"depth": 7}, True), ({"depth": 1.0}, True), ({"q_value": 0.5, "token_ids": [1, 2]}, True), ({"expand_num": -1}, True),
+])
+def test_what_toolbench_does_not_write_is_read_whole_so_that_nothing_of_it_is_lost(change: dict[str, object], is_whole: bool):
+    raw = orjson.loads(MOON_PATH.read_bytes())
+    raw["tree"]["tree"]["children"][0] |= change
+    data = orjson.dumps(raw)
+    lean, whole = (parse_tree(data, where="7.json", tree_id="7_DFS_woFilter_w2", keep_rest=keep_rest) for keep_rest in (False, True))
+    assert lean.is_whole is is_whole and [node.depth for node in lean.root.walk()] == [node.depth for node in whole.root.walk()]
+    assert not is_whole or lean == whole
+
+
 def test_a_tree_read_for_pairs_alone_is_never_written():
     with pytest.raises(ValueError, match="tree 7_DFS_woFilter_w2: found one that was read without what pairs do not need"):
         tree_to_json(read_tree(MOON_PATH, keep_rest=False))
