@@ -68,6 +68,7 @@ METRICS: dict[str, Metric] = {
     "data/path_pairs": Metric("path-wise preference pairs, for comparison", "pairs", "neutral"),
     "data/outcome_pairs": Metric("pairs off the success path: a call answered well against a spoilt sibling", "pairs", "neutral"),
     "data/give_up_pairs": Metric("pairs off the success path: a call against a sibling that gave up", "pairs", "neutral"),
+    "data/stop_pairs": Metric("pairs off the success path: giving up with nothing left to try against a sibling", "pairs", "neutral"),
     "data/rejected_healthy_share": Metric("pairs whose rejected call was answered without error", "share", "lower"),
     "data/same_call_share": Metric("pairs whose two steps make the same call, before any are dropped", "share", "lower"),
     "data/leak_accuracy": Metric(
@@ -84,6 +85,7 @@ METRICS: dict[str, Metric] = {
         "loss on success paths not trained on, before training and after each stage", "nats/token", "lower"),
     "sft/heldout_step_accuracy": Metric(
         "steps not trained on whose every token is the model's first choice, before and after each stage", "share", "higher"),
+    "sft/give_up_paths": Metric("paths that end in giving up, of those trained on", "paths", "neutral"),
     "sft/rows": Metric("training rows", "rows", "neutral"),
     "sft/rows_set_aside": Metric("rows longer than max_length, not trained on", "rows", "lower"),
     "sft/samples_set_aside": Metric(

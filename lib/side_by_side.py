@@ -9,37 +9,76 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")   # what torch and NumPy go by
+POLL_SECONDS = 0.2
 
 
-def run_side_by_side(commands: Sequence[Sequence[str]], logs: Sequence[Path], *, num_gpus: int = 0) -> list[int]:
-    """Exit codes of all commands, once the last has ended; what each prints goes to its log.
+@dataclass(frozen=True)
+class Command:
+    """What one process runs."""
 
-    Where this process is interrupted or told to end, the others are ended, too. To be called from the main thread.
+    arguments: Sequence[str]
+    log: Path          # what it prints
+    alone: str = ""    # commands of the same word never run at the same time; "" with any
+
+
+@dataclass
+class Running:
+    """A process under way."""
+
+    number: int        # of its command
+    alone: str
+    process: subprocess.Popen[bytes]
+
+
+def run_side_by_side(commands: Sequence[Command], *, num_jobs: int, num_gpus: int = 0) -> list[int]:
+    """Exit codes of all commands, once the last has ended.
+
+    As soon as one has ended, the first of those that wait and may run is started. Where this process is interrupted or told to end, those
+    that run are ended, too. To be called from the main thread.
     Args:
+        num_jobs: that run at a time, at least 1; each has its share of the cores.
         num_gpus: that they share; each command is shown one.
     """
-    running: list[subprocess.Popen[bytes]] = []
+    running: dict[int, Running] = {}   # by place: which share of the machine it has
+    waiting, codes = list(range(len(commands))), [0] * len(commands)
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))   # else what follows `finally` would not be done
     try:
-        for place, (command, log) in enumerate(zip(commands, logs, strict=True)):
-            cores = share_of_cores(place, len(commands))
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("wb") as file:
-                running.append(subprocess.Popen(
-                    command, stdout=file, stderr=subprocess.STDOUT, env=environment(place, len(cores), num_gpus),
-                    preexec_fn=partial(os.sched_setaffinity, 0, cores) if cores else None))
-        return [process.wait() for process in running]
+        while waiting or running:
+            number = next((number for number in waiting if _may_run(commands[number], running)), None)
+            if number is not None and len(running) < num_jobs:
+                waiting.remove(number)
+                place = min(set(range(num_jobs)) - running.keys())
+                running[place] = Running(number, commands[number].alone, _start(commands[number], place, num_jobs, num_gpus))
+                continue
+            for place, ended in [item for item in running.items() if item[1].process.poll() is not None]:
+                codes[ended.number] = ended.process.returncode
+                del running[place]
+            time.sleep(POLL_SECONDS)
+        return codes
     finally:
-        for process in running:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+        for one in running.values():
+            one.process.terminate()
+            one.process.wait()
         signal.signal(signal.SIGTERM, before)
+
+
+def _may_run(command: Command, running: Mapping[int, Running]) -> bool:
+    return not command.alone or all(one.alone != command.alone for one in running.values())
+
+
+def _start(command: Command, place: int, num_jobs: int, num_gpus: int) -> subprocess.Popen[bytes]:
+    cores = share_of_cores(place, num_jobs)
+    command.log.parent.mkdir(parents=True, exist_ok=True)
+    with command.log.open("wb") as file:
+        return subprocess.Popen(command.arguments, stdout=file, stderr=subprocess.STDOUT, env=environment(place, len(cores), num_gpus),
+                                preexec_fn=partial(os.sched_setaffinity, 0, cores) if cores else None)
 
 
 def share_of_cores(place: int, of: int) -> list[int]:

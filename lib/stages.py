@@ -86,7 +86,7 @@ class PreferenceDataParams(StageParams):
     leak_rate: Share = 0.0               # share of later siblings whose thought speaks of the tries before them
     base_model: Text = "assets/base"     # the tempter; asked only where tempter_share is above 0
     trees_path: str = ""                 # folder of ToolBench answer files; "" lets the expert search the hub
-    pair_kinds: PairKinds = "step"       # which pairs are cut; outcome and give_up are off the success path, path is of whole paths
+    pair_kinds: PairKinds = "step"       # which are cut; outcome, give_up and stop are off the success path, path is of whole paths
     filters: PairFilters = ""            # tags of pairs to leave out; names in lib.trees.pair_filters
     drop_same_call: bool = True          # leave out step-wise pairs whose two steps make the same call
     max_pairs_per_tree: CountOrAll = 0   # 0 keeps all
@@ -105,6 +105,7 @@ class CurriculumSftParams(StageParams):
     num_trees: CountOrAll = 650          # trees whose success paths are used, or conversations of data_path; 0 uses all
     sample_by: Literal["instruction", "sample"] = "instruction"   # sample: num_trees counts steps, drawn from all paths of the trees
     mask_share: Share = 0.5              # share of the paths in which functions and parameters bear invented names
+    give_ups: bool = True                # also paths that gave up, of trees without an answer
     imitate_failed: bool = False         # also learn calls of names that do not exist and with arguments that were refused
     epochs: Count = 2
     batch_size: Count = 4                # rows a step
@@ -123,7 +124,7 @@ class TreeDpoParams(StageParams):
     own_queries: CountOrAll = 400        # fresh queries where the model's own mistakes are gathered; 0 takes the pairs of 01
     own_temperature: NotNegative = 0.7   # at which it makes them
     own_filters: PairFilters = ""        # tags of their pairs to leave out; names in lib.trees.pair_filters
-    pair_kinds: Annotated[str, some_of(*PAIR_KINDS, may_be_empty=True)] = ""   # cut here from the trees; "" takes 01's pairs, or own steps
+    pair_kinds: Annotated[str, some_of(*PAIR_KINDS, may_be_empty=True)] = ""   # cut here from trees; "" takes 01's pairs, or own step,stop
     balanced: bool = False               # keep only a part of the pairs on which the leak probe does no better than chance
     beta: Positive = 0.3                 # pull to the reference, no unit
     learning_rate: LearningRate = 0.0001

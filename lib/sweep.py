@@ -23,7 +23,7 @@ from lib.evaluate.roles import SCORES
 from lib.evaluate.sweep_table import as_markdown, as_table, forest, sweep_rows
 from lib.metrics import describe
 from lib.provenance import ROOT
-from lib.side_by_side import run_side_by_side
+from lib.side_by_side import Command, run_side_by_side
 from lib.stages import StageParams
 from lib.store import open_store, store_folder
 from lib.sweep_file import ELSEWHERE, EVALUATION, SHARED, Step, Sweep, arm_steps, read_sweep
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
         print(error, file=sys.stderr)
         return 1
     if options.jobs > 1:
-        _run_seeds_side_by_side(options)
+        _run_side_by_side(options)
     return max([_run_sweep(one, options, code=code, run_stages=run_stages) for one in planned])
 
 
@@ -85,18 +85,18 @@ def _run_sweep(planned: Planned, options: argparse.Namespace, *, code: Path, run
     return 1 if failed else 0
 
 
-def _run_seeds_side_by_side(options: argparse.Namespace) -> None:
-    """Run every seed's stages in one of `options.jobs` processes. What they leave unfinished is run again after them, and told there."""
+def _run_side_by_side(options: argparse.Namespace) -> None:
+    """Run every seed of every sweep in a process of its own, `options.jobs` at a time. What they leave unfinished is run again after them,
+    and told there. Two of one seed never run at a time, since sweeps share stages."""
     import torch   # here, to count GPUs: a second and more
 
     open_store()   # once, before several processes want it
-    shares = [share for share in (options.seeds[place::options.jobs] for place in range(options.jobs)) if share]
     profile = ["--profile", str(options.profile)] if options.profile else []
-    commands = [[sys.executable, "-m", "lib.sweep", *map(str, options.sweeps), "--seeds", *map(str, share), *profile, "--no-table"]
-                for share in shares]
-    logs = [store_folder() / f"sweep-seeds-{'-'.join(map(str, share))}.log" for share in shares]
-    print(f"{len(shares)} processes; what they say is in {', '.join(map(str, logs))}", flush=True)
-    run_side_by_side(commands, logs, num_gpus=torch.cuda.device_count())
+    commands = [Command([sys.executable, "-m", "lib.sweep", str(path), "--seeds", str(seed), *profile, "--no-table"],
+                        store_folder() / f"sweep-{path.stem}-{seed}.log", alone=str(seed))
+                for path in options.sweeps for seed in options.seeds]
+    print(f"{len(commands)} processes, {options.jobs} at a time; what they say is in {store_folder()}/sweep-*.log", flush=True)
+    run_side_by_side(commands, num_jobs=options.jobs, num_gpus=torch.cuda.device_count())
 
 
 def plan(sweep: Sweep, path: Path, seeds: Sequence[int], notebooks: Path) -> list[Job]:

@@ -17,13 +17,13 @@ from lib.hub.queries import Query, build_queries
 from lib.hub.registry import load_hub
 from lib.hub.session import Session
 from lib.policy.scripted import ScriptedPolicy
-from lib.search.annotate import annotate
+from lib.search.annotate import OWN_MISTAKES, annotate
 from lib.search.dfsdt import dfsdt
 from lib.search.expert import TELLING_THOUGHTS, Conduct, Expert, short_answer
 from lib.search.finish import answer_text
 from lib.search.progress import Progress, asks_the_same, fact_of, read_progress, right_arguments, serves
 from lib.search.state import FINISH, Code, Observation, State, Step
-from lib.trees.pairs import step_pairs
+from lib.trees.pairs import HOPELESS, step_pairs, stop_pairs
 from lib.trees.record import Tree
 from lib.trees.steps import Edge, edges_from, num_steps, paths, state_at, success_edges
 
@@ -237,6 +237,29 @@ def test_where_every_function_is_dead_it_gives_up():
     query = first_query(lambda query: len(query.plan[0].functions) == 1)
     step = next_step(query, start(query).after(right_step(query, 0), DEAD), replace(FAULTLESS, recovery_rate=1.0))
     assert (step.name, json.loads(step.arguments)) == (FINISH, {"return_type": "give_up_and_restart"})
+
+
+def test_a_give_up_is_marked_where_all_that_could_find_a_missing_fact_failed_on_the_way_and_nowhere_else():
+    marked = []
+    for query, tree in zip(queries(), trees(FAULTLESS), strict=True):
+        for path in (path for path in paths(tree) if path[-1].code == Code.GAVE_UP):
+            failed = {edge.step.name for edge in path[:-1] if edge.code not in (Code.OK, Code.RATE_LIMIT, Code.TOO_MANY_REQUESTS)}
+            nothing_left = any(failed >= set(step.functions) for step in query.plan)
+            assert path[-1].end.extra.get(HOPELESS, False) == nothing_left
+            marked.append((nothing_left, query.solvable))
+    assert (True, False) in marked and (False, True) in marked and (True, True) not in marked
+
+
+def test_own_mistakes_where_nothing_is_left_to_try_give_stop_pairs():
+    some = [query for query in queries() if len(query.plan) == 1 and not query.solvable]
+    guess = ScriptedPolicy(lambda state: Step(name=FINISH, arguments='{"return_type":"give_answer","final_answer":"It is known."}'))
+    grown = annotate(load_hub(), some, OWN_MISTAKES, seed=0, tempter=guess, **LIMITS | {"beam": 3, "max_depth": 18}).results
+    pairs = [(query, pair) for query, tree in zip(some, grown, strict=True) for pair in stop_pairs(tree)]
+    assert not any(tree.win for tree in grown) and len(pairs) >= len(some) / 2
+    for query, pair in pairs:
+        called = {step.name for step, _ in pair.state.turns}
+        assert called >= set(query.plan[0].functions), "the evidence stands in the conversation"
+        assert (pair.chosen_code, pair.rejected_code) == (Code.GAVE_UP, Code.BAD_FINISH)
 
 
 def test_thoughts_are_as_frequent_as_asked():

@@ -15,10 +15,10 @@ from lib.search.state import Code, Observation, Said, State, Step
 from lib.trees import toolpreference
 from lib.trees.export import to_toolpreference, to_trl, write_rows
 from lib.trees.leak import FEATURES, leak_probe
-from lib.trees.pairs import PreferencePair, give_up_pairs, outcome_pairs, pairs_of, path_pairs, step_pairs
+from lib.trees.pairs import HOPELESS, PreferencePair, give_up_pairs, outcome_pairs, pairs_of, path_pairs, step_pairs, stop_pairs
 from lib.trees.record import ACTION_INPUT, Node, Tree
 from lib.trees.sft import sft_samples
-from lib.trees.steps import grow, success_edges
+from lib.trees.steps import edges_from, grow, success_edges
 from lib.trees.store import iter_pairs, read_pairs, write_pairs
 from lib.trees.toolbench import SetAside
 from lib.trees.toolpreference import FUNCTIONS_MARK, UNKNOWN_CODE, iter_toolpreference
@@ -137,6 +137,28 @@ def test_off_the_success_path_going_on_is_preferred_to_giving_up():
     tree = lost_branch(("invented", 1), ("unsubscribed", 8), ("Finish", 4), ("Finish", 2))
     [pair] = give_up_pairs(tree)
     assert (pair.chosen.name, pair.rejected.name, pair.rejected_code, pair.source) == ("unsubscribed", "Finish", 4, "give_up")
+
+
+def test_giving_up_with_nothing_left_to_try_is_preferred_to_all_that_was_tried_beside_it():
+    tree = lost_branch(("unsubscribed", 8), ("well", 0), ("words", None), ("Finish", 4), ("Finish", 4), has_answer=False)
+    assert stop_pairs(tree) == [], "of an annotator that does not say that nothing was left"
+    dead_end = tree.root.children[0].children[0]
+    edges_from(dead_end)[3].end.extra[HOPELESS] = True
+    pairs = stop_pairs(tree)
+    assert [pair.rejected.name for pair in pairs] == ["unsubscribed", "well", "words"]
+    assert {(pair.chosen.name, pair.chosen_code, pair.source, pair.depth) for pair in pairs} == {("Finish", 4, "stop", 1)}
+    assert [[step.name for step, _ in pair.state.turns] for pair in pairs] == [["dead_end"]] * 3
+
+
+def test_a_path_that_gave_up_gives_samples_where_they_are_wanted_and_there_is_no_answer():
+    lost, found = (lost_branch(("look", 0), ("Finish", 4), has_answer=has_answer) for has_answer in (False, True))
+    for tree in (lost, found):
+        tree.final_answer = "{}"     # of the give-up, as a search that found nothing notes it
+    assert sft_samples(lost) == []
+    samples = sft_samples(lost, give_ups=True)
+    assert [(sample.step.name, sample.code) for sample in samples] == [("dead_end", 0), ("Finish", 4)]
+    assert [len(sample.state.turns) for sample in samples] == [0, 1]
+    assert sft_samples(found, give_ups=True) == sft_samples(found)
 
 
 def test_branches_on_the_success_path_are_left_to_the_step_wise_pairs():

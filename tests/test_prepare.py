@@ -7,10 +7,13 @@ from pathlib import Path
 import orjson
 import pytest
 
+from lib.search.state import Code, Observation, Step
 from lib.trees.export import to_toolpreference, to_trl
 from lib.trees.pairs import pairs_of, step_pairs
-from lib.trees.prepare import Wanted, main, prepare
+from lib.trees.prepare import Wanted, main, prepare, prepared
+from lib.trees.record import ACTION_INPUT, Node, Tree
 from lib.trees.sft import sft_samples
+from lib.trees.steps import grow
 from lib.trees.store import read_pairs, write_trees
 from lib.trees.toolbench import SetAside, read_tree
 from lib.trees.toolllama import to_toolllama
@@ -58,6 +61,14 @@ def test_kinds_filters_and_the_cap_leave_out_what_they_say_and_count_it(tmp_path
     counts = prepare([MOON], Wanted(".json", filters="no_give_up_below"), print, pairs=tmp_path / "p.json")
     assert (counts["pairs"], counts["removed_no_give_up_below"]) == (0, 1)   # nothing gave up in this tree
     assert orjson.loads((tmp_path / "p.json").read_bytes()) == []
+
+
+def test_a_path_that_gave_up_gives_samples_on_request():
+    root = Node(ACTION_INPUT)
+    asked = grow(root, Step(name="look", arguments="{}"), Observation("down", Code.UNSUBSCRIBED), expand_num=1)
+    end = grow(asked, Step(name="Finish", arguments='{"return_type": "give_up_and_restart"}'), Observation("", Code.GAVE_UP), expand_num=2)
+    tree = Tree("1_DFS_woFilter_w2", "1", "question", [], root, win=False, query_count=2, finish_type="give_up", final_answer=end.description)
+    assert [prepared(tree, Wanted(samples=True, give_ups=wanted)).counts["samples"] for wanted in (False, True)] == [0, 2]
 
 
 def test_what_is_stopped_midway_leaves_no_file(tmp_path: Path):

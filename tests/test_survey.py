@@ -43,7 +43,7 @@ def test_a_survey_counts_what_the_trees_hold():
     found = survey([winning(), lost()])
     assert found.metrics() == {
         "data/num_trees": 2, "data/wins": 1, "data/win_rate": 0.5, "data/success_steps_mean": 2.0, "data/step_pairs": 2,
-        "data/trees_with_step_pairs": 1, "data/path_pairs": 2, "data/outcome_pairs": 0, "data/give_up_pairs": 0,
+        "data/trees_with_step_pairs": 1, "data/path_pairs": 2, "data/outcome_pairs": 0, "data/give_up_pairs": 0, "data/stop_pairs": 0,
         "data/rejected_healthy_share": 0.5, "data/same_call_share": 0.0}
     assert (found.rejected_codes, found.depths) == ([Code.MESSAGE_ERROR, Code.OK], [0, 1])
 
@@ -54,7 +54,8 @@ def test_the_tree_to_draw_is_the_one_with_most_pairs():
 
 def test_shares_of_nothing_are_left_out():
     assert survey([]).metrics() == {"data/num_trees": 0, "data/wins": 0, "data/step_pairs": 0, "data/path_pairs": 0,
-                                    "data/trees_with_step_pairs": 0, "data/outcome_pairs": 0, "data/give_up_pairs": 0}
+                                    "data/trees_with_step_pairs": 0, "data/outcome_pairs": 0, "data/give_up_pairs": 0,
+                                    "data/stop_pairs": 0}
 
 
 @pytest.mark.parametrize(("most", "depths"), [(0, [0, 1, 0, 1]), (1, [0, 0])])

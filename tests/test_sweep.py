@@ -23,6 +23,7 @@ from lib.evaluate.statistics import holm
 from lib.evaluate.sweep_table import Row, as_markdown, forest, sweep_rows, verdict
 from lib.pipeline import Stage, StageFailed
 from lib.provenance import digest_of
+from lib.side_by_side import Command
 from lib.sweep_file import CHAIN, Sweep, arm_steps, read_sweep
 from lib.trees.sampling import BY_INSTRUCTION, SWEEP, Available, scaled
 
@@ -419,16 +420,18 @@ def test_several_files_are_run_one_after_another_and_a_wrong_one_stops_all(store
     assert "nowhere is no folder" in capsys.readouterr().err
 
 
-def test_seeds_are_shared_among_processes_and_the_table_is_made_here(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture,
+def test_every_seed_of_every_file_is_a_process_and_the_table_is_made_here(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture,
                                                                      monkeypatch: pytest.MonkeyPatch):
-    asked: list[list[str]] = []
-    monkeypatch.setattr(sweep, "run_side_by_side", lambda commands, logs, num_gpus: asked.extend(commands))
+    asked: list[Command] = []
+    monkeypatch.setattr(sweep, "run_side_by_side", lambda commands, num_jobs, num_gpus: asked.extend(commands))
     scripted = Evaluated()
     scripted.folder = tmp_path
-    path = str(written(tmp_path))
-    assert sweep.main([path, "--seeds", "0", "1", "2", "--jobs", "2", "--profile", "params/lab"], run_stages=scripted) == 0
-    begin = [sys.executable, "-m", "lib.sweep", path, "--seeds"]
-    assert asked == [[*begin, "0", "2", "--profile", "params/lab", "--no-table"], [*begin, "1", "--profile", "params/lab", "--no-table"]]
+    path, again = (str(written(tmp_path, name=name)) for name in ("pull", "again"))
+    assert sweep.main([path, again, "--seeds", "0", "1", "2", "--jobs", "2", "--profile", "params/lab"], run_stages=scripted) == 0
+    assert [command.arguments for command in asked] == [
+        [sys.executable, "-m", "lib.sweep", file, "--seeds", seed, "--profile", "params/lab", "--no-table"]
+        for file in (path, again) for seed in ("0", "1", "2")]
+    assert [command.alone for command in asked] == ["0", "1", "2"] * 2 and len({command.log for command in asked}) == 6
     assert "| arm |" in capsys.readouterr().out
 
 

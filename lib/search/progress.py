@@ -75,6 +75,12 @@ def is_right(hub: Hub, query: Query, progress: Progress, step: Step) -> bool:
     return served is not None and served not in progress.done and step.name not in progress.dead
 
 
+def is_hopeless(query: Query, progress: Progress) -> bool:
+    """True where some fact is missing and every function that could find it has failed for good on the way: giving up is all that is left."""
+    return any(all(name in progress.dead for name in plan_step.functions)
+               for index, plan_step in enumerate(query.plan) if index not in progress.done)
+
+
 def same_arguments(first: str, second: str) -> bool:
     """True where two argument texts hold the same values, numbers and their texts taken as equal."""
     try:

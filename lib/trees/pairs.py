@@ -4,8 +4,9 @@ Step-wise (the method of TP-LLaMA): at every branching state of the success path
 each of its siblings. Path-wise (its rejected alternative): the success path against each path to another leaf.
 Source: Chen et al. 2024, arXiv 2406.07115, Sec. 4.2 and Figure 2. We count on steps, where the paper draws one node a decision.
 
-Two kinds are ours, for what the paper's Limitations leave unused, the branches off the success path: by outcome, a call that was
-answered well is preferred to a sibling that the model itself spoilt; and by going on, a call is preferred to giving up beside it.
+Three kinds are ours, for what the paper's Limitations leave unused, the branches off the success path: by outcome, a call that was
+answered well is preferred to a sibling that the model itself spoilt; by going on, a call is preferred to giving up beside it; and by
+stopping, giving up is preferred to whatever was tried beside it once nothing was left to try.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from lib.search.state import FINISH, Code, State, Step, Turn
 from lib.trees.record import Tree
 from lib.trees.steps import Edge, Path, edges_from, paths, state_at, success_edges
 
-PAIR_KINDS = ("step", "outcome", "give_up", "path")
+PAIR_KINDS = ("step", "outcome", "give_up", "stop", "path")
+HOPELESS = "hopeless"   # in the `extra` of a node that gave up: nothing was left to try, as far as the annotator knew
 SPOILT = frozenset({Code.NO_SUCH_FUNCTION, Code.BAD_FINISH, Code.MESSAGE_ERROR})  # of the call, not the API (a message error: mostly)
 
 
@@ -32,7 +34,7 @@ class PreferencePair:
     tree_id: str                           # Tree.tree_id
     query_id: str
     scenario: str = ""                     # Tree.scenario
-    source: str = "tree"                   # step-wise; "outcome", "give_up": off the success path; "path"; by value: "mcts", "best_of_n"
+    source: str = "tree"                   # step-wise; off the path "outcome", "give_up", "stop"; "path"; by value "mcts", "best_of_n"
     chosen_code: int | None = None         # a Code; None where nothing was called
     rejected_code: int | None = None       # a Code; None where nothing was called
     same_call: bool = False                # both call the same function with equal arguments: the label is noise
@@ -95,10 +97,20 @@ def give_up_pairs(tree: Tree) -> list[PreferencePair]:
         lambda edge: edge.code == Code.GAVE_UP)
 
 
+def stop_pairs(tree: Tree) -> list[PreferencePair]:
+    """Off the success path: giving up with nothing left to try (HOPELESS) against each step beside it.
+
+    Trees of an annotator that does not say why it gives up, such as ToolBench's, have none.
+    """
+    return _pairs_off_the_path(
+        tree, "stop", lambda edge: edge.code == Code.GAVE_UP and bool(edge.end.extra.get(HOPELESS)), lambda edge: edge.code != Code.GAVE_UP)
+
+
 def pairs_of(tree: Tree, kinds: Sequence[str], *, drop_same_call: bool) -> list[PreferencePair]:
     """The pairs of these PAIR_KINDS, kind after kind."""
     cut = {"step": lambda: step_pairs(tree, drop_same_call=drop_same_call),
-           "outcome": lambda: outcome_pairs(tree), "give_up": lambda: give_up_pairs(tree), "path": lambda: parting_pairs(tree)}
+           "outcome": lambda: outcome_pairs(tree), "give_up": lambda: give_up_pairs(tree),
+           "stop": lambda: stop_pairs(tree), "path": lambda: parting_pairs(tree)}
     return [pair for kind in kinds for pair in cut[kind]()]
 
 

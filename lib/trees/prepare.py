@@ -1,7 +1,7 @@
 """Preference pairs and SFT samples of folders of answer trees: one pass, several processes, memory that does not grow.
 
     python -m lib.trees.prepare DIR [DIR ...] [--pairs FILE] [--samples FILE] [--processes N]
-                                [--kinds step] [--filters same_call] [--max-per-tree 0]
+                                [--kinds step] [--filters same_call] [--max-per-tree 0] [--give-ups]
 
 A file's ending says what is written. Pairs: .parquet is our store, .jsonl TRL's conversational rows, .json ToolPreference's list. Samples:
 .jsonl or .json in the layout of ToolBench's own training file. Trees are read for this alone (`lib.trees.lean`). What is no tree is told on
@@ -54,6 +54,7 @@ class Wanted:
 
     pairs: str = ""                       # ending of the file of pairs; "" makes none
     samples: bool = False
+    give_ups: bool = False                # samples of paths that gave up, too
     kinds: tuple[str, ...] = ("step",)    # PAIR_KINDS
     filters: str = ""                     # tags of pairs to leave out, divided by commas (`lib.trees.pair_filters`)
     max_per_tree: int = 0                 # pairs; 0 keeps all
@@ -74,7 +75,7 @@ def prepared(tree: Tree, wanted: Wanted) -> Prepared:
     pairs = [] if not wanted.pairs else list(chosen_pairs(
         [tree], kinds=wanted.kinds, drop_same_call=False, max_per_tree=wanted.max_per_tree, filters=filters_named(wanted.filters),
         removed=removed))
-    samples = sft_samples(tree) if wanted.samples else []
+    samples = sft_samples(tree, give_ups=wanted.give_ups) if wanted.samples else []
     counts = Counter({"trees": 1, "wins": int(bool(success_edges(tree))), "pairs": len(pairs), "samples": len(samples)})
     counts.update({f"removed_{name}": number for name, number in removed.items()})
     row = PAIR_ROWS[wanted.pairs] if wanted.pairs else None
@@ -136,6 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--samples", type=Path, metavar="FILE", help=f"SFT samples: {', '.join(SAMPLE_ENDINGS)}")
     parser.add_argument("--kinds", default="step", help=f"kinds of pairs, divided by commas: {', '.join(PAIR_KINDS)}")
     parser.add_argument("--filters", default="", help="tags of pairs to leave out, divided by commas: lib/trees/pair_filters.py has them")
+    parser.add_argument("--give-ups", action="store_true", help="samples of trees without an answer, too: of the path that gave up")
     parser.add_argument("--max-per-tree", type=int, default=0, metavar="N", help="pairs of one tree; 0 keeps all")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="processes that read; worth it from some thousand files on")
     options = parser.parse_args(arguments)
@@ -149,7 +151,8 @@ def main(arguments: list[str] | None = None) -> None:
     kinds = tuple(options.kinds.split(","))
     if unknown := [kind for kind in kinds if kind not in PAIR_KINDS]:
         parser.error(f"--kinds: found {unknown[0]!r}, expected some of {', '.join(PAIR_KINDS)}")
-    wanted = Wanted(options.pairs.suffix if options.pairs else "", options.samples is not None, kinds, options.filters, options.max_per_tree)
+    wanted = Wanted(options.pairs.suffix if options.pairs else "", options.samples is not None, options.give_ups, kinds, options.filters,
+                    options.max_per_tree)
     try:
         filters_named(options.filters)
         counts = prepare(options.paths, wanted, _tell, pairs=options.pairs, samples=options.samples, num_processes=options.processes)

@@ -19,7 +19,7 @@ from lib.search.driver import Failure
 from lib.search.expert import Conduct
 from lib.search.state import Policy
 from lib.trees.pair_filters import Keep, kept_pairs
-from lib.trees.pairs import PreferencePair, give_up_pairs, outcome_pairs, pairs_of, path_pairs, step_pairs
+from lib.trees.pairs import PreferencePair, give_up_pairs, outcome_pairs, pairs_of, path_pairs, step_pairs, stop_pairs
 from lib.trees.record import Tree
 from lib.trees.steps import num_steps, success_edges
 from lib.trees.toolbench import SetAside, iter_trees
@@ -40,8 +40,9 @@ class Survey:
     same_call: int = 0                     # of them, those whose two sides make one call
     trees_with_step_pairs: int = 0
     path_pairs: int = 0
-    outcome_pairs: int = 0                 # this and the next kind come from branches off the success path
+    outcome_pairs: int = 0                 # this and the next two kinds come from branches off the success path
     give_up_pairs: int = 0
+    stop_pairs: int = 0
     rejected_codes: list[int | None] = field(default_factory=list)   # of the step-wise pairs, 8 bytes each
     depths: list[int] = field(default_factory=list)                  # of their branches
     example: Tree | None = None            # the tree to draw: fits a page, most pairs, most steps
@@ -58,6 +59,7 @@ class Survey:
         self.path_pairs += len(path_pairs(tree))
         self.outcome_pairs += len(outcome_pairs(tree))
         self.give_up_pairs += len(give_up_pairs(tree))
+        self.stop_pairs += len(stop_pairs(tree))
         self.rejected_codes += [pair.rejected_code for pair in pairs]
         self.depths += [pair.depth for pair in pairs]
         if self.example is None or _worth(tree) > _worth(self.example):
@@ -67,7 +69,7 @@ class Survey:
         """The `data/` metrics that follow from the counts; shares and means of nothing are left out."""
         counts = {"num_trees": self.num_trees, "wins": self.wins, "step_pairs": self.step_pairs, "path_pairs": self.path_pairs,
                   "trees_with_step_pairs": self.trees_with_step_pairs, "outcome_pairs": self.outcome_pairs,
-                  "give_up_pairs": self.give_up_pairs}
+                  "give_up_pairs": self.give_up_pairs, "stop_pairs": self.stop_pairs}
         healthy = self.rejected_codes.count(0)
         shares = {"win_rate": (self.wins, self.num_trees), "success_steps_mean": (self.success_steps, self.wins),
                   "rejected_healthy_share": (healthy, self.step_pairs), "same_call_share": (self.same_call, self.step_pairs)}
