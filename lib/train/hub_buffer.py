@@ -20,8 +20,7 @@ from lib.stages import MctsDpoParams
 from lib.train.rounds import HeldBack
 from lib.train.rows import SftRow, sft_rows
 from lib.trees.record import Tree
-from lib.trees.sft import SftSample
-from lib.trees.steps import answer_edges, state_at
+from lib.trees.sft import sft_samples
 
 FAULTLESS = Conduct(mistake_rate=0.0, second_mistake_rate=0.0, recovery_rate=1.0, thought_rate=1.0, tempter_share=0.0)
 QUERY_SEED = 2_000_000    # added to the seed of the queries: others than those annotated for fine-tuning
@@ -53,7 +52,4 @@ def hub_buffer(hub: Hub, chat: Chat, *, count: int, seed: int) -> HubBuffer:
 
 def gold_rows(tree: Tree, chat: Chat) -> list[SftRow]:
     """The path to the answer, or to the give-up, as training rows: one where nothing on it is shown otherwise than written."""
-    path = answer_edges(tree)
-    samples = [SftSample(state_at(tree, path[:index]), edge.step, tree.tree_id, tree.query_id, tree.scenario, index)
-               for index, edge in enumerate(path)]
-    return sft_rows(samples, chat)
+    return sft_rows(sft_samples(tree, give_ups=True), chat)

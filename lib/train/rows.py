@@ -53,7 +53,7 @@ class PairRow:
 
 
 def sft_rows(samples: Sequence[SftSample], chat: Chat, *, skip: Collection[int] = ()) -> list[SftRow]:
-    """The samples of one success path, in order, in as few rows as they nest: one, unless the history shows a step otherwise than it
+    """The samples of one path, in order, in as few rows as they nest: one, unless the history shows a step otherwise than it
     was written (a hallucinated name is shown as ToolBench's stand-in); a new row begins after such a step.
 
     Args:
