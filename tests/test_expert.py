@@ -21,7 +21,7 @@ from lib.search.annotate import OWN_MISTAKES, annotate
 from lib.search.dfsdt import dfsdt
 from lib.search.expert import TELLING_THOUGHTS, Conduct, Expert, short_answer
 from lib.search.finish import answer_text
-from lib.search.progress import Progress, asks_the_same, fact_of, read_progress, right_arguments, serves
+from lib.search.progress import Progress, asks_the_same, fact_of, is_hopeless, read_progress, right_arguments, serves
 from lib.search.state import FINISH, Code, Observation, State, Step
 from lib.trees.pairs import HOPELESS, step_pairs, stop_pairs
 from lib.trees.record import Tree
@@ -248,6 +248,14 @@ def test_a_give_up_is_marked_where_all_that_could_find_a_missing_fact_failed_on_
             assert path[-1].end.extra.get(HOPELESS, False) == nothing_left
             marked.append((nothing_left, query.solvable))
     assert (True, False) in marked and (False, True) in marked and (True, True) not in marked
+
+
+def test_a_query_is_hopeless_only_while_the_fact_is_missing_that_dead_functions_could_find():
+    query = two_step_query()
+    first, second = (dict.fromkeys(step.functions, "{}") for step in query.plan)
+    assert is_hopeless(query, Progress(dead=first)) and is_hopeless(query, Progress(done=[0], dead=second))
+    assert not is_hopeless(query, Progress(done=[0], dead=first)), "found before its functions went down"
+    assert not is_hopeless(query, Progress())
 
 
 def test_own_mistakes_where_nothing_is_left_to_try_give_stop_pairs():
