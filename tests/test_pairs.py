@@ -17,7 +17,7 @@ from lib.trees.export import to_toolpreference, to_trl, write_rows
 from lib.trees.leak import FEATURES, leak_probe
 from lib.trees.pairs import HOPELESS, PreferencePair, give_up_pairs, outcome_pairs, pairs_of, path_pairs, step_pairs, stop_pairs
 from lib.trees.record import ACTION_INPUT, Node, Tree
-from lib.trees.sft import sft_samples
+from lib.trees.sft import ends_in_a_give_up, sft_samples
 from lib.trees.steps import edges_from, grow, success_edges
 from lib.trees.store import iter_pairs, read_pairs, write_pairs
 from lib.trees.toolbench import SetAside
@@ -159,6 +159,7 @@ def test_a_path_that_gave_up_gives_samples_where_they_are_wanted_and_there_is_no
     assert [(sample.step.name, sample.code) for sample in samples] == [("dead_end", 0), ("Finish", 4)]
     assert [len(sample.state.turns) for sample in samples] == [0, 1]
     assert sft_samples(found, give_ups=True) == sft_samples(found)
+    assert [ends_in_a_give_up(sft_samples(tree, give_ups=True)) for tree in (lost, found)] == [True, False]
 
 
 def test_branches_on_the_success_path_are_left_to_the_step_wise_pairs():

@@ -261,15 +261,15 @@ def test_at_most_so_many_calls_are_on_their_way_and_waiting_is_not_timed():
         async def __call__(self, request: httpx.Request) -> httpx.Response:
             nonlocal now, most
             now, most = now + 1, max(most, now + 1)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.15)
             now -= 1
             return httpx.Response(200, content=in_pieces(json.dumps(HEALTHY).encode()))
 
     async def run() -> list[Observation]:
         async with httpx.AsyncClient(transport=httpx.MockTransport(Counting())) as http:
-            patience = Patience(timeout_seconds=0.3, num_attempts=1, max_concurrent=2)
+            patience = Patience(timeout_seconds=1.0, num_attempts=1, max_concurrent=2)
             tools = ServedTools(ToolServer(http, URL, patience=patience), RECORDS)
-            return await asyncio.gather(*(tools.call(NAME, PERU) for _ in range(16)))   # 16 / 2 * 0.05 s = 0.4 s
+            return await asyncio.gather(*(tools.call(NAME, PERU) for _ in range(16)))   # 16 / 2 * 0.15 s = 1.2 s
 
     assert asyncio.run(run()) == [LIMA] * 16 and most == 2
 

@@ -6,9 +6,10 @@ thought of a message that also calls a function; here it stays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lib.search.state import State, Step
+from lib.search.state import Code, State, Step
 from lib.trees.record import Tree
 from lib.trees.steps import Path, answer_edges, success_edges, success_path
 
@@ -38,3 +39,8 @@ def sft_samples(tree: Tree, *, success: Path | None = None, give_ups: bool = Fal
     path = answer_edges(tree) if give_ups and not path else path
     return [SftSample(state, step, tree.tree_id, tree.query_id, tree.scenario, index, observation.code if observation else None)
             for index, (state, step, observation) in enumerate(success_path(tree, path))]
+
+
+def ends_in_a_give_up(samples: Sequence[SftSample]) -> bool:
+    """True for the samples of a path that gave up."""
+    return samples[-1].code == Code.GAVE_UP
