@@ -21,6 +21,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Outcome = Annotated[float, Field(ge=-1, le=1)]   # of an episode, from wrong to right
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -164,6 +165,7 @@ class MctsDpoParams(StageParams):
     max_context: Annotated[int, Field(ge=64)] = 1536   # tokens of a conversation with the step; a longer one gets no step
     progress_weight: NotNegative = 0.5   # worth of all facts found, before the end; 0 counts the end alone
     unended: Literal["wrong", "open"] = "wrong"   # what a path of the hub is at max_depth: ended wrong, or worth what it found
+    give_up_outcome: Outcome = 0.0       # worth of giving up on a query of the hub that can be answered; -1 is that of a wrong answer
     self_weight: NotNegative = 0.0       # weight of the policy's own judgement; 0 does not ask for it
     # the next three are of held-back answers, which nothing carries out
     level: Literal["call", "argument", "sentence"] = "argument"   # how much of an answer is one step

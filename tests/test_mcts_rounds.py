@@ -93,13 +93,15 @@ def test_a_call_that_finds_a_fact_of_the_plan_is_worth_its_share(hub: Hub, queri
     assert all(score == pytest.approx(0.25 * found) for found, score in scores) and scores[-1][0] == 2
 
 
-@pytest.mark.parametrize("solvable", [True, False])
-def test_giving_up_is_right_where_nothing_can_be_found_and_wrong_elsewhere(hub: Hub, queries: list[Query], solvable: bool):
+@pytest.mark.parametrize(("solvable", "weights", "outcome"), [
+    (False, {}, 1.0), (False, {"give_up_outcome": -1.0}, 1.0), (True, {}, 0.0), (True, {"give_up_outcome": -1.0}, -1.0)])
+def test_giving_up_is_right_where_nothing_can_be_found_and_has_a_worth_of_its_own_elsewhere(
+        hub: Hub, queries: list[Query], solvable: bool, weights: dict[str, float], outcome: float):
     query = next(query for query in queries if query.solvable == solvable)
-    problem = problem_of(hub, query)
+    problem = problem_of(hub, query, **weights)
     ended = asyncio.run(problem.take(problem.start, give_up()))
     assert problem.is_terminal(ended) and ended.observation == GAVE_UP
-    assert asyncio.run(problem.score(ended)) == (-1.0 if solvable else 1.0)
+    assert asyncio.run(problem.score(ended)) == outcome
 
 
 def test_an_answer_is_right_with_all_facts_alone(hub: Hub, queries: list[Query]):
@@ -143,10 +145,11 @@ def is_answered_at_once(query: Query) -> bool:
 
 def test_the_search_prefers_calls_to_giving_up_where_there_is_an_answer_and_pairs_say_so(hub: Hub, queries: list[Query], tmp_path: Path):
     query = next(query for query in queries if len(query.plan) == 1 and is_answered_at_once(query))
-    run = search_queries(hub, [query], Oracle(hub, query), Rules(12, 2, 4, c_puct=0.5), seed=0, journal_path=tmp_path / "trees.jsonl")
+    run = search_queries(hub, [query], Oracle(hub, query), Rules(12, 2, 4, c_puct=0.5), seed=0, journal_path=tmp_path / "trees.jsonl",
+                         give_up_outcome=-0.5)
     [tree] = run.results
     called, gave_up = edges_from(tree.root)
-    assert tree.win and called.value("q_value") > gave_up.value("q_value") == -1.0
+    assert tree.win and called.value("q_value") > gave_up.value("q_value") == -0.5
     pairs = list(value_pairs([tree], PairRules(), Counter()))
     assert pairs and all(pair.rejected == give_up() and pair.source == "mcts" for pair in pairs)
 

@@ -30,7 +30,7 @@ class HubState:
     conversation: State
     found: frozenset[int] = frozenset()     # steps of the query's plan whose facts stand in it
     observation: Observation | None = None  # of the last step
-    outcome: float | None = None            # +1 or -1 where the episode has ended
+    outcome: float | None = None            # from -1 to +1 where the episode has ended
 
 
 class HubProblem:
@@ -39,13 +39,16 @@ class HubProblem:
     Args:
         progress_weight: O of a state before the end, where all facts of the plan are found; 0 counts the end alone, as the paper does.
         self_weight: of the policy's own judgement C; 0 does not ask for it.
+        give_up_outcome: O of giving up on a query that can be answered. -1 is as bad as a wrong answer; above it a search that goes back
+            from a give-up (DFSDT) is done justice.
         max_steps: after which an episode without an end counts as one that ended wrong, as an evaluation counts it; 0 leaves it open.
     """
 
     def __init__(self, hub: Hub, query: Query, policy: Policy, environment: Environment, *, progress_weight: float = 0.5,
-                 self_weight: float = 0.0, max_steps: int = 0) -> None:
+                 self_weight: float = 0.0, max_steps: int = 0, give_up_outcome: float = 0.0) -> None:
         self._hub, self._query, self._policy, self._environment = hub, query, policy, environment
         self._progress_weight, self._self_weight, self._max_steps = progress_weight, self_weight, max_steps
+        self._give_up_outcome = give_up_outcome
 
     @property
     def start(self) -> HubState:
@@ -90,11 +93,11 @@ class HubProblem:
         return self._progress_weight * len(state.found) / len(self._query.plan)
 
     def _outcome(self, step: Step, observation: Observation | None) -> float | None:
-        """+1 for an answer that states all facts, and for giving up where no answer can be had; -1 for the other ends."""
+        """+1 for an answer that states all facts and for giving up where none can be had, -1 for a wrong answer."""
         code = observation.code if observation else None
         if code == Code.FINAL_ANSWER:
             return RIGHT if self._query.solvable and states_all(answer_in(step.arguments), self._query.facts) else WRONG
         if code == Code.GAVE_UP:
-            return WRONG if self._query.solvable else RIGHT
+            return self._give_up_outcome if self._query.solvable else RIGHT
         return None
 

@@ -25,17 +25,17 @@ GROWN = {"mcts": (mcts, "MCTS"), "best_of_n": (best_of_n, "BestOf")}   # how a t
 
 def search_queries(
     hub: Hub, queries: Sequence[Query], policy: Policy, rules: Rules, *, seed: int, journal_path: Path, search: str = "mcts",
-    progress_weight: float = 0.5, self_weight: float = 0.0, max_steps: int = 0, concurrency: int = 64, max_failures: int = 0,
-    label: str = "MCTS",
+    progress_weight: float = 0.5, self_weight: float = 0.0, max_steps: int = 0, give_up_outcome: float = 0.0, concurrency: int = 64,
+    max_failures: int = 0, label: str = "MCTS",
 ) -> Run[Tree]:
     """One tree a query, in order. Those that `journal_path` holds are not searched again, and count as outcomes like the others.
 
     Args:
         seed: with the query's id it draws what is sampled, however searches are batched.
         search: one of GROWN.
-        progress_weight, self_weight, max_steps: see `lib.search.hub_problem`.
+        progress_weight, self_weight, max_steps, give_up_outcome: see `lib.search.hub_problem`.
     """
-    weights = {"progress_weight": progress_weight, "self_weight": self_weight, "max_steps": max_steps}
+    weights = {"progress_weight": progress_weight, "self_weight": self_weight, "max_steps": max_steps, "give_up_outcome": give_up_outcome}
     searches = {query.query_id: _search(hub, query, rules, seed, search, weights) for query in queries}
     return run_kept(searches, policy, journal_path=journal_path, concurrency=concurrency, max_failures=max_failures, label=label)
 

@@ -38,7 +38,8 @@ class HubBuffer:
         """Steps are whole messages, values what their calls find."""
         return search_queries(
             self.hub, [self.queries[place] for place in chosen], policy, rules, search=params.search, progress_weight=params.progress_weight,
-            self_weight=params.self_weight, max_steps=rules.max_depth if params.unended == "wrong" else 0, **kept)
+            self_weight=params.self_weight, max_steps=rules.max_depth if params.unended == "wrong" else 0,
+            give_up_outcome=params.give_up_outcome, **kept)
 
 
 def hub_buffer(hub: Hub, chat: Chat, *, count: int, seed: int) -> HubBuffer:
