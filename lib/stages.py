@@ -57,18 +57,22 @@ class StageParams(BaseModel):
 class BaseModelParams(StageParams):
     """00_base_model: pre-training of the small embedded model."""
 
+    architecture: Literal["qwen3", "llama"] = "qwen3"
+    start_model: str = ""                # folder of a model whose tokenizer and weights it begins with; "" begins from nothing
     vocab_size: Annotated[int, Field(ge=300, le=65536)] = 6144   # entries of the BPE tokenizer
     hidden_size: Annotated[int, Field(ge=16, multiple_of=8)] = 192
     num_layers: Count = 6
     num_heads: Count = 4
     feed_forward: Annotated[int, Field(ge=16)] = 512
     num_tokens: Count = 53_000_000       # tokens seen, padding not counted
+    course_from: Share = 0.0             # point of the course from plain rows to hard ones at which training begins
     atlas_share: Share = 0.75            # of the worlds, after the first fifth: from the atlas; the others are made up
     batch_tokens: Annotated[int, Field(ge=256)] = 4096   # of one step, padding counted
     mixed_precision: bool = True         # bfloat16 matrix products on a CPU that has units for them
     muon_lr: LearningRate = 0.02         # of the matrices of the blocks
     adamw_lr: LearningRate = 0.003       # of embeddings and norms
     num_probe_rows: Count = 200          # rows behind each accuracy at the end
+    saved_as: Literal["float32", "bfloat16"] = "float32"         # precision of the weights in the product
     output_path: Text = "assets/base"                            # from the repository root
 
 

@@ -19,6 +19,7 @@ class PretrainSettings:
     batch_tokens: int = 4_096  # per step, padding counted
     muon_lr: float = 0.02
     adamw_lr: float = 3e-3
+    course_from: float = 0.0  # point of the course of rows at which training begins; later for a model that reads already
     cooldown: float = 1.0  # last share of training, in which the rates fall linearly to 0
     copy_share: float = 0.4  # share of copying rows in the first fifth
     later_copy_share: float = 0.04  # share of copying rows after it
@@ -29,6 +30,10 @@ class PretrainSettings:
     half: bool = False  # matrix products in bfloat16 where the CPU has units for it
     other_share: float = 0.1  # share of tokens outside the assistant's messages that are learnt too
     seed: int = 0
+
+    def course_at(self, progress: float) -> float:
+        """Point of the course of rows, 0 to 1, when this share of the tokens has been seen."""
+        return self.course_from + (1 - self.course_from) * progress
 
 
 def rows(rng: Random, chat: Chat, progress: float, settings: PretrainSettings) -> Iterator[Episode]:

@@ -6,6 +6,7 @@ as training goes on, and begin with plain copying, without which a small model d
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from lib.chat import Chat
 from lib.train.mixture import PretrainSettings, batches
@@ -26,15 +27,19 @@ from lib.train.precision import mixed_precision, row_length
 from lib.worlds.episode import Episode, make_row
 from lib.worlds.practice import drill_row
 
+ARCHITECTURES = {"qwen3": (Qwen3Config, Qwen3ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM)}
+
 History = list[tuple[dict[str, float], int]]  # what was logged, and at which step
 
 
 def new_model(
-    vocab_size: int, *, hidden: int = 192, layers: int = 6, heads: int = 4, head_dim: int = 32, feed_forward: int = 512
-) -> Qwen3ForCausalLM:
-    """A small Qwen3 with query-key norm and tied embeddings."""
-    return Qwen3ForCausalLM(
-        Qwen3Config(
+    vocab_size: int, *, architecture: str = "qwen3", hidden: int = 192, layers: int = 6, heads: int = 4, head_dim: int = 32,
+    feed_forward: int = 512,
+) -> Any:
+    """A small model with tied embeddings, of one of ARCHITECTURES; a Qwen3 norms its queries and keys, a Llama does not."""
+    config, model = ARCHITECTURES[architecture]
+    return model(
+        config(
             vocab_size=vocab_size,
             hidden_size=hidden,
             num_hidden_layers=layers,
@@ -43,12 +48,20 @@ def new_model(
             head_dim=head_dim,
             intermediate_size=feed_forward,
             max_position_embeddings=2048,
+            rms_norm_eps=1e-6,
             tie_word_embeddings=True,
             pad_token_id=0,
             eos_token_id=1,
             bos_token_id=None,
         )
     )
+
+
+def save_as(model: Any, folder: Path, precision: str) -> None:
+    """Save the model with its weights in `precision`, float32 or bfloat16; here it stays in float32, with the values that were saved."""
+    saved = copy.deepcopy(model).to(getattr(torch, precision))
+    saved.save_pretrained(folder)
+    model.load_state_dict(saved.state_dict())   # weights alone: the frequencies of the positions are no part of the product
 
 
 def row_loss(model: Any, batch: list[Episode], other_share: float, generator: torch.Generator, *, half: bool = False) -> Tensor:
@@ -113,7 +126,7 @@ def pretrain(
     while state["tokens"] < settings.num_tokens:
         rng = Random(settings.seed * 1_000_003 + state["step"])
         generator = torch.Generator().manual_seed(settings.seed * 7_919 + state["step"])
-        for batch in batches(rng, chat, state["tokens"] / settings.num_tokens, settings):
+        for batch in batches(rng, chat, settings.course_at(state["tokens"] / settings.num_tokens), settings):
             factor = rate(state["tokens"] / settings.num_tokens, state["step"], settings.cooldown)
             losses.append(_train_step(model, batch, settings, optimizer_pair, factor, generator))
             state["step"] += 1

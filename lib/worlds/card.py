@@ -16,8 +16,8 @@ pipeline_tag: text-generation
 ---
 # A small reader of tool documents
 
-A Qwen3 of {num_weights:,} weights that reads the documents of tools, copies names and values, calls, and answers; nothing else.
-It was trained from nothing by `notebooks/00_base_model.ipynb` on tool worlds (`lib/worlds/`), made up or from a hand-written atlas.
+A {kind} of {num_weights:,} weights that reads the documents of tools, copies names and values, calls, and answers; nothing else.
+It was trained {origin} by `notebooks/00_base_model.ipynb` on tool worlds (`lib/worlds/`), made up or from a hand-written atlas.
 These share no tool, API or question with the repository's hub, on which the other notebooks fine-tune and measure it.
 
 | measure | value |
@@ -46,6 +46,8 @@ def write_card(folder: Path, model: Any, params: BaseModelParams, measures: Mapp
         num_weights=model.num_parameters(),
         measures="\n".join(rows),
         run_id=run_id,
+        kind=type(model).__name__.removesuffix("ForCausalLM"),
+        origin=f"on from the weights of `{params.start_model}`" if params.start_model else "from nothing",
         context=model.config.max_position_embeddings,
         **params.model_dump(),
     )
