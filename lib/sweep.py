@@ -20,8 +20,7 @@ from lib import pipeline, plots, tracking
 from lib.evaluate.pass_rate import EpisodeScore
 from lib.evaluate.report import load_scores
 from lib.evaluate.roles import SCORES
-from lib.evaluate.sweep_table import as_markdown, as_table, forest, sweep_rows
-from lib.metrics import describe
+from lib.evaluate.sweep_table import as_markdown, as_table, forest, sweep_rows, unit_of
 from lib.provenance import ROOT
 from lib.side_by_side import Command, run_side_by_side
 from lib.stages import StageParams
@@ -147,9 +146,9 @@ def log_results(sweep: Sweep, path: Path, runs: Runs, seeds: Sequence[int]) -> N
         as_table(rows).to_csv(folder / "table.csv", index=False)
         (folder / "runs.json").write_text(json.dumps(runs, indent=1), encoding="utf-8")
         if drawn := forest(sweep, rows):
-            unit = describe(f"mean/{sweep.search}/{sweep.metrics[0]}").unit
+            label = plots.axis_label(f"difference in {sweep.metrics[0]}", unit_of(sweep, sweep.metrics[0]))
             figure = plots.comparison_forest(
-                drawn, title=sweep.question, xlabel=plots.axis_label(f"difference in {sweep.metrics[0]}", unit), favours=("less", "more"),
+                drawn, title=sweep.question, xlabel=label, favours=("less", "more"),
                 note=f"lines: 95% bootstrap over queries and {len(seeds)} training seed{'s' if len(seeds) > 1 else ''}")
             tracking.log_figure(figure, "sweep")
             figure.savefig(folder / "figure.png")

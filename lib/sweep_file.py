@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lib.evaluate.report import MEASURES, MEAN
+from lib.evaluate.report import BESIDE, MEASURES, MEAN
 from lib.metrics import SCENARIOS
 from lib.params import check_given, freeze
 from lib.pipeline import STAGES, Stage
@@ -74,6 +74,8 @@ class Sweep(_Part):
     common: Overrides = {}                               # what differs from the profile in all arms
     arms: Annotated[list[Arm], Field(min_length=2)]
     metrics: Annotated[list[Text], Field(min_length=1)]  # columns of the table; the first is drawn
+    by_scenario: list[Text] = []                         # metrics that have a table of their own, with a column a scenario
+    reference: Name | None = None                        # arm that `win_rate` sets the others beside
     contrasts: list[Annotated[list[str], Field(min_length=2, max_length=2)]]   # arms, the first compared with the second
     claims: list[Claim] = []
 
@@ -178,6 +180,7 @@ def _wrong_arms(sweep: Sweep) -> list[str]:
              for place, name in enumerate(names) if name in names[:place]]
     asked = [(f"contrasts[{place}]", name) for place, pair in enumerate(sweep.contrasts) for name in pair]
     asked += [(f"claims[{place}].{side}", getattr(claim, side)) for place, claim in enumerate(sweep.claims) for side in ("first", "second")]
+    asked += [("reference", sweep.reference)] if sweep.reference else []
     return found + [f"{where}: no arm {name!r}{_closest(name, names)}" for where, name in asked if name not in names]
 
 
@@ -210,7 +213,11 @@ def _wrong_metrics(sweep: Sweep) -> list[str]:
     asked = [(f"metrics[{place}]", metric) for place, metric in enumerate(sweep.metrics)]
     asked += [(f"arms[{place}].paper", metric) for place, arm in enumerate(sweep.arms) for metric in arm.paper]
     asked += [(f"claims[{place}].metric", claim.metric) for place, claim in enumerate(sweep.claims)]
-    found = [f"{where}: unknown metric {metric!r}{_closest(metric, MEASURES)}" for where, metric in asked if metric not in MEASURES]
+    asked += [(f"by_scenario[{place}]", metric) for place, metric in enumerate(sweep.by_scenario)]
+    known = [*MEASURES, *BESIDE]
+    found = [f"{where}: unknown metric {metric!r}{_closest(metric, known)}" for where, metric in asked if metric not in known]
+    if sweep.reference is None:
+        found += [f"{where}: {metric!r} sets all arms beside one. Name it as `reference`." for where, metric in asked if metric in BESIDE]
     return found or [f"{where}: {metric!r} is not among `metrics`. Add it there." for where, metric in asked if metric not in sweep.metrics]
 
 

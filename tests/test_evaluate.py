@@ -10,7 +10,18 @@ import pytest
 
 from lib.evaluate.facts import READ_CHARACTERS, states_all
 from lib.evaluate.pass_rate import EpisodeScore, checked_pass, original_pass, score, search_name
-from lib.evaluate.report import by_scenario, intervals, load_scores, paired, save_scores, seed_intervals, seed_paired, summarise
+from lib.evaluate.report import (
+    by_scenario,
+    intervals,
+    load_scores,
+    paired,
+    save_scores,
+    seed_groups,
+    seed_intervals,
+    seed_paired,
+    summarise,
+    won,
+)
 from lib.metrics import metric_key
 from lib.reference import COLUMNS, TABLES
 from lib.search.state import Observation, Step
@@ -292,6 +303,29 @@ def test_seeds_are_paired_with_seeds():
     assert (difference.mean, difference.num_seeds) == (4.0, 2)
     assert (difference.low, difference.high) == (3.0, 5.0)   # drawing one seed twice gives 4 - 1 or 6 - 1
     assert seed_intervals(a, num_resamples=200)["mean/dfsdt/calls"].mean == 5.0
+
+
+UNSOLVABLE = {**UNFINISHED, "solvable": False, "checked_pass_rate": 1}
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), [
+    ({}, UNFINISHED, 1.0), (UNFINISHED, {}, 0.0), (UNFINISHED, UNFINISHED, 0.5),
+    ({"success_steps": 2}, {"success_steps": 3}, 1.0), ({"success_steps": 3}, {"success_steps": 2}, 0.0), ({}, {}, 0.5),
+    ({"success_steps": 2, "checked_pass_rate": 0}, {"success_steps": 3, "checked_pass_rate": 0}, 0.5),   # of two wrong answers none is better
+    (UNSOLVABLE, UNSOLVABLE, 0.5), (UNSOLVABLE, {"solvable": False, "checked_pass_rate": 0}, 1.0),
+    ({"checked_pass_rate": None}, {}, None),
+])
+def test_who_does_right_wins_and_of_two_right_answers_the_shorter_path(first: dict, second: dict, expected: float | None):
+    assert won(episode("a", **first), episode("a", **second)) == expected
+    assert won(episode("a", **second), episode("a", **first)) == (None if expected is None else 1 - expected)
+
+
+def test_a_difference_in_win_rate_is_the_share_won_minus_the_share_lost():
+    ours = [episode("a"), episode("b"), episode("c", **UNFINISHED), episode("d")]
+    theirs = [episode("d"), episode("a", **UNFINISHED), episode("b", **UNFINISHED), episode("c")]   # lost, lost, won, drawn: in another order
+    assert paired(ours, theirs, "win_rate", num_resamples=200).mean == 0.25
+    assert seed_groups([ours], "win_rate", beside=[theirs])["G1_tool"].tolist() == [[1.0, 1.0, 0.0, 0.5]]
+    assert seed_groups([ours], "win_rate") == {}   # beside nothing
 
 
 @pytest.mark.parametrize(("a", "b", "metric", "message"), [

@@ -205,6 +205,10 @@ def arm(**fields: Any) -> dict[str, Any]:
     (changed(claims=[CONTENT["claims"][0] | {"expected": "more"}]),
      "pull.yaml, claims[0].expected: found 'more' (str), expected 'higher' or 'lower'."),
     (changed(claims=[CONTENT["claims"][0] | {"scenario": "G4"}]), "pull.yaml, claims[0].scenario: found 'G4'"),
+    (changed(by_scenario=["calls", "call"]), "pull.yaml, by_scenario[1]: unknown metric 'call'; the closest is 'calls'."),
+    (changed(by_scenario=["tokens"]), "pull.yaml, by_scenario[0]: 'tokens' is not among `metrics`. Add it there."),
+    (changed(metrics=["calls", "win_rate"]), "pull.yaml, metrics[1]: 'win_rate' sets all arms beside one. Name it as `reference`."),
+    (changed(metrics=["calls", "win_rate"], reference="strong"), "pull.yaml, reference: no arm 'strong'; the closest is "),
     (changed(profil="params/lab"), "pull.yaml, profil: unknown field. Drop it, or mend its name"),
     (changed(profile="params/labb"), "labb is no folder. Name a folder of params, such as params/lab."),
 ])
@@ -346,6 +350,27 @@ def test_a_metric_that_no_query_has_in_every_run_gives_no_number():
     assert rows[-1].verdict == "no verdict: no query has the metric in every run"
     assert "| b | - |" in as_markdown(content, rows, name="pull", seeds=[0, 1, 2])
     assert forest(content, rows) == []
+
+
+def test_win_rates_set_every_arm_beside_the_one_named_as_reference():
+    right, wrong = [[episode(query, "G1_tool", 3, passed) for query, passed in zip("pqrs", passes, strict=True)]
+                    for passes in ((1, 1, 1, 0), (1, 0, 0, 0))]
+    content = sweep_of(metrics=["calls", "win_rate"], reference="b", claims=[CLAIM | {"metric": "win_rate", "expected": "higher"}])
+    found = sweep_rows(content, {"a": [right] * 3, "b": [wrong] * 3}, num_resamples=200)
+    rows = {(row.kind, row.name): row for row in found if row.metric == "win_rate"}
+    assert (rows["arm", "a"].mean, rows["arm", "b"].mean) == (0.75, None)   # two won, two drawn; none beside itself
+    assert rows["contrast", "a - b"].mean == rows["claim", "a calls less"].mean == 0.5
+    assert "win_rate (share, beside b)" in as_markdown(content, found, name="pull", seeds=[0, 1, 2])
+
+
+def test_a_metric_asked_for_by_scenario_has_a_table_with_a_column_each():
+    content = sweep_of(by_scenario=["calls"])
+    rows = sweep_rows(content, {"a": [scores_of(TWO)], "b": [scores_of(TWO, more=3)]}, num_resamples=200)
+    assert [row.mean for row in rows if (row.kind, row.name, row.metric) == ("arm", "b", "calls")] == [13, None, 8, None, None, None, 18]
+    lines = as_markdown(content, rows, name="pull", seeds=[0]).splitlines()
+    place = lines.index("By scenario: calls (calls).")
+    assert lines[place + 2].split(" | ")[1:3] == ["G1_instruction", "G1_tool"] and lines[place + 4].startswith("| a | - | 5.00 [")
+    assert len([line for line in lines if line.startswith("| a |")]) == 2   # the means over scenarios have their own table still
 
 
 def test_an_arm_without_scores_is_left_out_with_all_that_speaks_of_it():

@@ -37,6 +37,21 @@ MEASURES: dict[str, Callable[[EpisodeScore], float | None]] = {  # None: the met
 }
 MEAN = "mean"  # the scenario that stands for all
 
+
+def won(episode: EpisodeScore, other: EpisodeScore) -> float | None:
+    """1 where the first did the better on a query, 0 where the other did, 0.5 for a tie; None where neither can be checked.
+
+    Done right beats done wrong; of two right answers the one of fewer messages wins (ToolEval's order, with gold facts for its judge: Qin
+    et al. 2023, arXiv:2307.16789, Appendix A.5; `lib.evaluate.judges.GoldFactsJudge`).
+    """
+    if episode.checked_pass_rate is None or other.checked_pass_rate is None:
+        return None
+    ours, theirs = ((one.checked_pass_rate, -(one.success_steps or 0)) for one in (episode, other))
+    return 0.5 if ours == theirs or not (ours[0] or theirs[0]) else float(ours > theirs)
+
+
+BESIDE: dict[str, Callable[[EpisodeScore, EpisodeScore], float | None]] = {"win_rate": won}   # of an episode and another of the same query
+
 Run = Sequence[EpisodeScore]      # the scores of one trained model (one seed)
 _Results = dict[tuple[str, str], float]  # (scenario, query id) -> metric
 
@@ -82,10 +97,13 @@ def paired(scores_a: Run, scores_b: Run, metric: str, **settings: float) -> Pair
 
 
 def seed_paired(runs_a: Sequence[Run], runs_b: Sequence[Run], metric: str, **settings: float) -> PairedDifference:
-    """`paired` over several seeds: run i of a and of b share seed i. Queries count that have the metric in every run."""
+    """`paired` over several seeds: run i of a and of b share seed i. Queries count that have the metric in every run.
+
+    Of a metric of BESIDE each side is measured beside the other: the difference is the share won minus the share lost.
+    """
     if len(runs_a) != len(runs_b) or not runs_a:
         raise ValueError(f"{len(runs_a)} runs against {len(runs_b)}; expected one pair of runs for each seed.")
-    results = [_results(run, metric) for run in (*runs_a, *runs_b)]
+    results = [_results(run, metric, beside=other) for run, other in zip((*runs_a, *runs_b), (*runs_b, *runs_a), strict=True)]
     met = [{(episode.scenario, episode.query_id) for episode in run} for run in (*runs_a, *runs_b)]
     if any(queries != met[0] for queries in met):
         strays = set.union(*met) - set.intersection(*met)
@@ -96,9 +114,14 @@ def seed_paired(runs_a: Sequence[Run], runs_b: Sequence[Run], metric: str, **set
                              {scenario: values[len(runs_a):] for scenario, values in groups.items()}, **settings)
 
 
-def seed_groups(runs: Sequence[Run], metric: str) -> Groups:
-    """One metric of several seeds' runs of one search, scenario -> [seeds, queries], over the queries that have it in every run."""
-    return _groups([_results(run, metric) for run in runs])
+def seed_groups(runs: Sequence[Run], metric: str, *, beside: Sequence[Run] = ()) -> Groups:
+    """One metric of several seeds' runs of one search, scenario -> [seeds, queries], over the queries that have it in every run.
+
+    Args:
+        beside: runs of the same seeds that a metric of BESIDE is measured by.
+    """
+    others = beside or [()] * len(runs)
+    return _groups([_results(run, metric, beside=other) for run, other in zip(runs, others, strict=True)])
 
 
 def save_scores(scores: Run, path: Path) -> None:
@@ -120,16 +143,20 @@ def load_scores(path: Path) -> list[EpisodeScore]:
     return scores
 
 
-def _results(run: Run, metric: str, search: str | None = None) -> _Results:
-    """One metric of one run by query; episodes to which it does not apply are left out."""
-    if metric not in MEASURES:
-        raise ValueError(f"unknown metric {metric!r}; there are {list(MEASURES)}.")
+def _results(run: Run, metric: str, search: str | None = None, *, beside: Run = ()) -> _Results:
+    """One metric of one run by query; episodes to which it does not apply are left out, of BESIDE those without their like."""
+    if metric not in (*MEASURES, *BESIDE):
+        raise ValueError(f"unknown metric {metric!r}; there are {[*MEASURES, *BESIDE]}.")
     episodes = [episode for episode in run if search in (None, episode.search)]
     keys = [(episode.scenario, episode.query_id) for episode in episodes]
     if len(set(keys)) < len(keys):
         twice = next(key for index, key in enumerate(keys) if key in keys[:index])
         raise ValueError(f"query {twice[1]!r} of {twice[0]} is scored twice. Pass one search and one seed at a time.")
-    values = ((key, MEASURES[metric](episode)) for key, episode in zip(keys, episodes, strict=True))
+    if metric in BESIDE:
+        others = {(other.scenario, other.query_id): other for other in beside}
+        values = [(key, BESIDE[metric](episode, others[key])) for key, episode in zip(keys, episodes, strict=True) if key in others]
+    else:
+        values = [(key, MEASURES[metric](episode)) for key, episode in zip(keys, episodes, strict=True)]
     return {key: float(value) for key, value in values if value is not None}
 
 

@@ -13,9 +13,9 @@ import pandas
 
 from lib.evaluate.contrasts import markdown
 from lib.evaluate.pass_rate import EpisodeScore
-from lib.evaluate.report import MEAN, seed_groups, seed_paired
+from lib.evaluate.report import BESIDE, MEAN, seed_groups, seed_paired
 from lib.evaluate.statistics import bootstrap_interval, holm
-from lib.metrics import describe
+from lib.metrics import SCENARIOS, describe
 from lib.plots import ForestRow
 from lib.sweep_file import Claim, Sweep
 
@@ -52,8 +52,11 @@ class Row:
 
 def sweep_rows(sweep: Sweep, scores: Scores, *, num_resamples: int = 10_000) -> list[Row]:
     """Arms, contrasts and claims in the order of the file; those of an arm without scores are left out."""
-    arms = [_arm_row(arm.name, metric, scores[arm.name], arm.paper.get(metric), num_resamples)
-            for arm in sweep.arms if arm.name in scores for metric in sweep.metrics]
+    reference = scores.get(sweep.reference, ())
+    arms = [_arm_row(arm.name, metric, scenario, scores[arm.name], () if arm.name == sweep.reference else reference,
+                     arm.paper.get(metric, "") if scenario == MEAN else "", num_resamples)
+            for arm in sweep.arms if arm.name in scores for metric in sweep.metrics
+            for scenario in (MEAN, *(SCENARIOS if metric in sweep.by_scenario else ()))]
     pairs = [(first, second) for first, second in sweep.contrasts if {first, second} <= scores.keys()]
     contrasts = [_difference("contrast", first, second, metric, MEAN, scores, num_resamples)
                  for metric in sweep.metrics for first, second in pairs]
@@ -83,8 +86,11 @@ def as_markdown(sweep: Sweep, rows: Sequence[Row], *, name: str, seeds: Sequence
     head = (f"# {name}: {sweep.question}\n\nProfile {sweep.profile}, seeds {', '.join(map(str, seeds))}, search {sweep.search}; means over "
             "the scenarios, 95 % bootstrap intervals over queries and seeds.")
     parts = [head, markdown(_arm_table(sweep, kinds["arm"]))]
+    for metric in sweep.by_scenario:
+        parts += [f"By scenario: {metric} ({unit_of(sweep, metric)}).", markdown(_scenario_table(metric, kinds["arm"]))]
     if kinds["contrast"]:
-        parts += ["First arm minus second, same queries and seeds; p by sign flips, not corrected for their number.",
+        parts += ["First arm minus second, same queries and seeds; of a win rate the share won minus the share lost. p by sign flips, not "
+                  "corrected for their number.",
                   markdown(pandas.DataFrame([_contrast_line(row) for row in kinds["contrast"]]))]
     if kinds["claim"]:
         parts += [RULE, markdown(pandas.DataFrame([_claim_line(row) for row in kinds["claim"]]))]
@@ -99,9 +105,15 @@ def forest(sweep: Sweep, rows: Sequence[Row]) -> list[ForestRow]:
     return [ForestRow(f"{first} - {second}", row, role=roles[first]) for (first, second), row in drawn.items()]
 
 
-def _arm_row(arm: str, metric: str, runs: Sequence[Sequence[EpisodeScore]], paper: float | None, num_resamples: int) -> Row:
-    groups = seed_groups(runs, metric)
-    row = Row("arm", arm, metric, MEAN, None, num_seeds=len(runs), paper="" if paper is None else f"{paper:g}")
+def unit_of(sweep: Sweep, metric: str) -> str:
+    """What the numbers of a metric count."""
+    return f"share, beside {sweep.reference}" if metric in BESIDE else describe(f"{MEAN}/{sweep.search}/{metric}").unit
+
+
+def _arm_row(arm: str, metric: str, scenario: str, runs: Sequence[Sequence[EpisodeScore]], reference: Sequence[Sequence[EpisodeScore]],
+             paper: float | str, num_resamples: int) -> Row:
+    groups = seed_groups([_of(run, scenario) for run in runs], metric, beside=reference)
+    row = Row("arm", arm, metric, scenario, None, num_seeds=len(runs), paper=f"{paper:g}" if paper else "")
     if not groups:
         return row
     found = bootstrap_interval(groups, num_resamples=num_resamples)
@@ -109,12 +121,17 @@ def _arm_row(arm: str, metric: str, runs: Sequence[Sequence[EpisodeScore]], pape
 
 
 def _difference(kind: str, first: str, second: str, metric: str, scenario: str, scores: Scores, num_resamples: int) -> Row:
-    sides = [[[episode for episode in run if scenario in (MEAN, episode.scenario)] for run in scores[arm]] for arm in (first, second)]
+    sides = [[_of(run, scenario) for run in scores[arm]] for arm in (first, second)]
     row = Row(kind, f"{first} - {second}", metric, scenario, None, num_seeds=len(sides[0]), first=first, second=second)
-    if not seed_groups([*sides[0], *sides[1]], metric):
+    if not seed_groups([*sides[0], *sides[1]], metric, beside=[*sides[1], *sides[0]]):
         return row
     found = seed_paired(*sides, metric, num_resamples=num_resamples)
     return replace(row, mean=found.mean, low=found.low, high=found.high, p_value=found.p_value, num_queries=found.num_queries)
+
+
+def _of(run: Sequence[EpisodeScore], scenario: str) -> list[EpisodeScore]:
+    """The run's episodes of a scenario; MEAN stands for all."""
+    return [episode for episode in run if scenario in (MEAN, episode.scenario)]
 
 
 def _claim_rows(claims: Sequence[Claim], scores: Scores, num_resamples: int) -> list[Row]:
@@ -131,10 +148,18 @@ def _claim_rows(claims: Sequence[Claim], scores: Scores, num_resamples: int) -> 
 
 def _arm_table(sweep: Sweep, rows: Sequence[Row]) -> pandas.DataFrame:
     """Rows arms, columns metrics; the paper's figure stands behind ours."""
-    cells = {(row.name, row.metric): _cell(row, ".2f") + (f" (paper: {row.paper})" if row.paper else "") for row in rows}
+    cells = {(row.name, row.metric): _cell(row, ".2f") + (f" (paper: {row.paper})" if row.paper else "") for row in rows
+             if row.scenario == MEAN}
     names = list(dict.fromkeys(row.name for row in rows))
-    columns = {metric: f"{metric} ({describe(f'{MEAN}/{sweep.search}/{metric}').unit})" for metric in sweep.metrics}
+    columns = {metric: f"{metric} ({unit_of(sweep, metric)})" for metric in sweep.metrics}
     return pandas.DataFrame([{"arm": name} | {columns[metric]: cells[name, metric] for metric in sweep.metrics} for name in names])
+
+
+def _scenario_table(metric: str, rows: Sequence[Row]) -> pandas.DataFrame:
+    """Rows arms, columns scenarios in the papers' order and their mean."""
+    cells = {(row.name, row.scenario): _cell(row, ".2f") for row in rows if row.metric == metric}
+    names = list(dict.fromkeys(name for name, _ in cells))
+    return pandas.DataFrame([{"arm": name} | {scenario: cells[name, scenario] for scenario in (*SCENARIOS, MEAN)} for name in names])
 
 
 def _contrast_line(row: Row) -> dict[str, str]:
