@@ -153,7 +153,8 @@ class MctsDpoParams(StageParams):
 
     start: Literal["sft", "tree_dpo"] = "sft"   # the model that the rounds begin with; tree_dpo joins both methods
     num_rounds: Count = 2
-    buffer: Literal["hub", "held_back"] = "hub"   # fresh queries whose calls are carried out, or what fine-tuning on a file held back
+    # fresh queries whose calls are carried out; messages of the expert's paths for them; or what fine-tuning on a file held back
+    buffer: Literal["hub", "hub_steps", "held_back"] = "hub"
     buffer_queries: Count = 150         # of the hub, held back from fine-tuning
     hard_share: Share = 0.2              # alpha, the share of the buffer that is searched in a round
     selection: Literal["perplexity", "random"] = "perplexity"
@@ -171,7 +172,7 @@ class MctsDpoParams(StageParams):
     unended: Literal["wrong", "open"] = "wrong"   # what a path of the hub is at max_depth: ended wrong, or worth what it found
     give_up_outcome: Outcome = 0.0       # worth of giving up on a query of the hub that can be answered; -1 is that of a wrong answer
     self_weight: NotNegative = 0.0       # weight of the policy's own judgement; 0 does not ask for it
-    # the next three are of held-back answers, which nothing carries out
+    # the next three are of hub_steps and of held-back answers, which nothing carries out
     level: Literal["call", "argument", "sentence"] = "argument"   # how much of an answer is one step
     outcome: Literal["exact", "graded"] = "exact"   # worth of an ended answer: right or wrong, or the share of what is right
     shows_gold: bool = False             # show the gold answer to the policy where it judges

@@ -44,11 +44,16 @@ class HubBuffer:
 
 def hub_buffer(hub: Hub, chat: Chat, *, count: int, seed: int) -> HubBuffer:
     """`count` fresh queries; those that the expert brings to no end are left out."""
-    queries = build_queries(hub, scenario=TRAIN, count=count, seed=seed + QUERY_SEED)
-    trees = {tree.query_id: tree for tree in annotate(hub, queries, FAULTLESS, max_depth=24, beam=2, max_queries=60, seed=seed).results}
-    found = [(query, gold_rows(trees[query.query_id], chat)) for query in queries if query.query_id in trees]
+    found = [(query, gold_rows(tree, chat)) for query, tree in gold_trees(hub, count=count, seed=seed)]
     whole = [(query, rows[0]) for query, rows in found if len(rows) == 1]
     return HubBuffer(hub, [query for query, _ in whole], [HeldBack(query.text, query.solvable, row) for query, row in whole])
+
+
+def gold_trees(hub: Hub, *, count: int, seed: int) -> list[tuple[Query, Tree]]:
+    """`count` fresh queries with the faultless expert's search for each; those that it could not search are left out."""
+    queries = build_queries(hub, scenario=TRAIN, count=count, seed=seed + QUERY_SEED)
+    trees = {tree.query_id: tree for tree in annotate(hub, queries, FAULTLESS, max_depth=24, beam=2, max_queries=60, seed=seed).results}
+    return [(query, trees[query.query_id]) for query in queries if query.query_id in trees]
 
 
 def gold_rows(tree: Tree, chat: Chat) -> list[SftRow]:

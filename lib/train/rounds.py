@@ -41,7 +41,7 @@ class HeldBack:
     """What is known of a sample held back from fine-tuning before it is searched."""
 
     question: str
-    stratum: bool   # samples are ranked apart by it: of queries, solvable; of answers, with a call
+    stratum: bool   # samples are ranked apart by it: of queries, solvable; of answers, with a call of a tool
     gold: SftRow    # the conversation to its gold end; what the assistant says there are learnt tokens
 
 
