@@ -101,7 +101,8 @@ class CurriculumSftParams(StageParams):
     """02_curriculum_sft: supervised training on success paths, in an order."""
 
     base_model: Text = "assets/base"     # folder from the repository root, or a model's name on a hub
-    # file of tool-calling data from the repository root, or a data set's name on the Hugging Face Hub; "" trains on the source run's trees
+    # file of tool-calling data from the repository root, or a data set's name on the Hugging Face Hub; "hub": samples of our hub, from easy
+    # to hard (lib.data.hub_samples); "" trains on the source run's trees
     data_path: str = ""
     data_format: Literal["toolace", "xlam", "apigen_mt", "hermes", "toolbench", "openai", "samples"] = "samples"   # of its rows
     call_format: Literal["tags", "brackets"] = "tags"   # how its calls are written: by the chat template, or as ToolACE and BFCL do

@@ -22,6 +22,7 @@ from lib.data.arrow import read_samples, write_samples
 from lib.data.formats import read_toolace
 from lib.data.formats_out import to_brackets
 from lib.data.formats_turns import tool_message
+from lib.data.hub_samples import KINDS
 from lib.data.sample import FieldError, ToolCall, ToolSample, assistant_message, gold_message
 from lib.data.turns import turn_of
 from lib.params import freeze
@@ -345,6 +346,16 @@ def test_whole_conversations_are_held_back_and_counted_off(llama: Chat, tmp_path
         assert turns.held_back == {sample_id for sample_id in turns.samples if sample_id.rpartition(":")[0] in back}
         few = warm_up.read_turns(sft_params(path, seed=seed, num_trees=10), llama)
         assert len({sample_id.rpartition(":")[0] for sample_id in few.samples}) == 10
+
+
+def test_samples_of_our_hub_are_made_where_they_are_read(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(warm_up, "HUB_SAMPLES", 60)
+    given, chat = {"data_path": "hub", "mask_share": 0.0, "num_trees": 0}, Chat(load_model("assets/base")[1])
+    turns = warm_up.read_turns(freeze("02_curriculum_sft", given), chat)
+    assert Counter(sample.meta["kind"] for sample in turns.samples.values()) == dict.fromkeys(KINDS, 12)
+    assert len(turns.held_back) == 6 and not turns.report.set_aside
+    again, other = (warm_up.read_turns(freeze("02_curriculum_sft", given | {"seed": seed}), chat) for seed in (0, 1))
+    assert list(again.samples.values()) == list(turns.samples.values()) and list(other.samples.values()) != list(turns.samples.values())
 
 
 def test_our_own_files_of_samples_are_read_as_well(llama: Chat, tmp_path: Path):

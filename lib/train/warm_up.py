@@ -17,17 +17,20 @@ import orjson
 
 from lib.atomic import moved_into_place
 from lib.chat import Chat
-from lib.data.arrow import row_to_sample, write_samples
+from lib.data.arrow import row_to_sample, sample_to_row, write_samples
 from lib.data.difficulty import sample_difficulty
 from lib.data.formats import READERS, Reader
+from lib.data.hub_samples import KINDS, hub_samples
 from lib.data.load import LoadReport, iter_dataset, iter_rows, load_samples
 from lib.data.sample import FieldError, ToolSample
 from lib.data.turns import turn_of
+from lib.hub.registry import load_hub
 from lib.provenance import ROOT
 from lib.stages import CurriculumSftParams
 from lib.train.split import held_out_trees
 from lib.trees.sft import SftSample
 
+HUB, HUB_SAMPLES = "hub", 2000   # data_path that stands for samples of the hub, and how many there are of them
 BUFFER_SHARE = 0.1           # of the conversations
 MAX_SET_ASIDE_SHARE = 0.5    # of what was read; above it the data is not what `data_format` says
 BUFFER, SET_ASIDE = "buffer.parquet", "set_aside.jsonl"   # products
@@ -70,7 +73,7 @@ def read_turns(params: CurriculumSftParams, chat: Chat) -> Turns:
         turn = turns[sample.sample_id] = turn_of(sample, chat, params.call_format)
         return len(chat.state_ids(turn.state)) + len(chat.step_ids(turn.step))
 
-    for sample in load_samples(_rows(params.data_path), FORMATS[params.data_format], report, num_tokens=num_tokens,
+    for sample in load_samples(_rows(params.data_path, params.seed), FORMATS[params.data_format], report, num_tokens=num_tokens,
                                max_tokens=params.max_length):
         samples[sample.sample_id] = sample
     _check_share(report, params.data_format)
@@ -96,13 +99,15 @@ def reasons(report: LoadReport) -> str:
                      for field, count in counts.most_common())
 
 
-def _rows(data_path: str) -> Iterator[Any]:
-    """The rows of a file, from the repository root, or of a data set on the Hugging Face Hub."""
+def _rows(data_path: str, seed: int) -> Iterator[Any]:
+    """The rows of a file, from the repository root, or of a data set on the Hugging Face Hub; or samples of our hub, as many of each kind."""
+    if data_path == HUB:
+        return map(sample_to_row, hub_samples(load_hub(), dict.fromkeys(KINDS, HUB_SAMPLES // len(KINDS)), seed=seed))
     path = ROOT / data_path
     if path.is_file():
         return iter_rows(path)
     if path.suffix or data_path.count("/") != 1:
-        raise ValueError(f"data_path: no file {path}; expected one, or a data set's name on the Hugging Face Hub (owner/name).")
+        raise ValueError(f"data_path: no file {path}; expected one, a data set's name on the Hugging Face Hub (owner/name), or {HUB!r}.")
     return iter_dataset(data_path)
 
 
