@@ -118,6 +118,7 @@ class CurriculumSftParams(StageParams):
     learning_rate: LearningRate = 0.001
     mixed_precision: bool = True         # bfloat16 matrix products on a CPU that has units for them
     lora_rank: LoraRank = 0              # 0 trains all weights
+    load_in_4bit: bool = False           # QLoRA: the weights under the adapters in four bits; for GPUs of little memory
     train_embeddings: bool = False       # embeddings and output layer too
     max_length: Annotated[int, Field(ge=64)] = 1536   # tokens of a row; longer ones are set aside
     rope_factor: Annotated[float, Field(ge=1, le=64)] = 1.0   # how many times its context the model's positions are stretched to
@@ -137,6 +138,7 @@ class TreeDpoParams(StageParams):
     epochs: Count = 1
     batch_size: Count = 8                # pairs a step
     lora_rank: LoraRank = 0              # 0 trains all weights
+    load_in_4bit: bool = False           # QLoRA: the weights under the adapters in four bits; for GPUs of little memory
     train_embeddings: bool = False       # embeddings and output layer too
     loss: Literal["sigmoid", "ipo", "hinge", "simpo", "orpo", "kto_pair"] = "sigmoid"
     simpo_gamma: NotNegative = 0.5       # margin that simpo asks for
@@ -191,6 +193,7 @@ class MctsDpoParams(StageParams):
     epochs: Count = 2                    # times each pair of a round is seen
     batch_size: Count = 8                # pairs a step
     lora_rank: LoraRank = 0              # 0 trains all weights
+    load_in_4bit: bool = False           # QLoRA: the weights under the adapters in four bits; for GPUs of little memory
     train_embeddings: bool = False       # embeddings and output layer too
     max_length: Annotated[int, Field(ge=64)] = 1536   # tokens of prompt and both steps; longer pairs are set aside
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 64   # searches under way at once

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lib.policy import four_bits
 from lib.policy.base_models import stretched_config, with_template
 from lib.provenance import ROOT
 
@@ -23,7 +24,7 @@ LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 
 def load_model(
     name_or_folder: str | Path, *, backend: Backend = "auto", lora_rank: int = 0, train_embeddings: bool = True, max_length: int = 1024,
-    rope_factor: float = 1.0, parameter: str = "base_model",
+    rope_factor: float = 1.0, load_in_4bit: bool = False, parameter: str = "base_model",
 ) -> tuple[Any, Any]:
     """(model, tokenizer), on the GPU where there is one; float32 on a CPU, else as saved.
 
@@ -33,12 +34,15 @@ def load_model(
         train_embeddings: whether embeddings and output layer are among them (`adapted`).
         max_length: tokens that unsloth makes room for.
         rope_factor: how many times its context a model's positions are stretched to; 1 leaves them, and unsloth does so by itself.
+        load_in_4bit: hold the weights under the adapters in four bits (`adapted`); not by unsloth.
         parameter: whose value `name_or_folder` is, for messages.
     Raises:
         ValueError: there is no such folder, or no such model.
     """
     source = _source(name_or_folder, parameter)
-    if backend == "unsloth" or (backend == "auto" and torch.cuda.is_available() and find_spec("unsloth")):
+    if backend == "unsloth" and load_in_4bit:
+        raise ValueError("load_in_4bit: our way back to whole weights does not know unsloth's layers. Set backend to hf.")
+    if backend == "unsloth" or (backend == "auto" and not load_in_4bit and torch.cuda.is_available() and find_spec("unsloth")):
         model, tokenizer = _load_unsloth(source, lora_rank, max_length)
         return (model if train_embeddings else _with_fixed_embeddings(model)), tokenizer
     try:
@@ -48,10 +52,10 @@ def load_model(
     except OSError as error:
         raise ValueError(f"{parameter} {str(name_or_folder)!r} could not be loaded: {error}\n"
                          "Expected a folder with a transformers model and its tokenizer, or its name on a hub.") from error
-    return adapted(model, lora_rank=lora_rank, train_embeddings=train_embeddings), tokenizer
+    return adapted(model, lora_rank=lora_rank, train_embeddings=train_embeddings, load_in_4bit=load_in_4bit), tokenizer
 
 
-def adapted(model: Any, *, lora_rank: int, train_embeddings: bool = True) -> Any:
+def adapted(model: Any, *, lora_rank: int, train_embeddings: bool = True, load_in_4bit: bool = False) -> Any:
     """The model on the GPU, where there is one, with fresh LoRA adapters on all linear layers of its blocks.
 
     The adapters change nothing yet; rank 0 adds none. Their scale, alpha / rank, is 2.
@@ -59,9 +63,15 @@ def adapted(model: Any, *, lora_rank: int, train_embeddings: bool = True) -> Any
     Args:
         train_embeddings: False leaves embeddings and output layer as they are, as adapters always do. Trained on a few hundred rows of a
             narrow domain, a small model whose two are tied unlearns to write every token that does not occur there.
+        load_in_4bit: QLoRA, hold the weights under the adapters in four bits (`lib.policy.four_bits`).
     Source: Hu et al. 2021, arXiv 2106.09685, Sec. 4.1.
+    Raises:
+        ValueError: four bits without adapters: weights that are trained cannot be held so.
     """
+    if load_in_4bit and not lora_rank:
+        raise ValueError("load_in_4bit with lora_rank 0: weights in four bits cannot be trained. Set lora_rank, or load_in_4bit to false.")
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model = four_bits.quantized(model) if load_in_4bit else model
     if not lora_rank:
         return model if train_embeddings else _with_fixed_embeddings(model)
     from peft import LoraConfig, get_peft_model   # takes a second, which other runs save
@@ -77,13 +87,18 @@ def _with_fixed_embeddings(model: Any) -> Any:
 
 
 def merged(model: Any) -> Any:
-    """Plain weights: adapters added into the layers they sit on, in place; a model without any is returned as it is."""
+    """Plain weights: adapters added into the layers they sit on, in place; a model without any is returned as it is.
+
+    Of layers in four bits the whole weights come back, on the CPU.
+    """
+    if four_bits.is_quantized(model):
+        return four_bits.whole_again(model)
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 
 def merged_copy(model: Any) -> Any:
     """`merged` on a copy: the model itself keeps its adapters, to be trained on."""
-    return merged(copy.deepcopy(model)) if hasattr(model, "merge_and_unload") else model
+    return merged(copy.deepcopy(model, four_bits.kept_weights(model))) if hasattr(model, "merge_and_unload") else model
 
 
 def _source(name_or_folder: str | Path, parameter: str) -> str:
