@@ -41,8 +41,8 @@ MEAN = "mean"  # the scenario that stands for all
 def won(episode: EpisodeScore, other: EpisodeScore) -> float | None:
     """1 where the first did the better on a query, 0 where the other did, 0.5 for a tie; None where neither can be checked.
 
-    Done right beats done wrong; of two right answers the one of fewer messages wins (ToolEval's order, with gold facts for its judge: Qin
-    et al. 2023, arXiv:2307.16789, Appendix A.5; `lib.evaluate.judges.GoldFactsJudge`).
+    Done right beats done wrong, as in ToolEval (Qin et al. 2023, arXiv:2307.16789) before it asks a judge; of two right answers the one
+    of fewer messages wins, as `lib.evaluate.judges.GoldFactsJudge` has it.
     """
     if episode.checked_pass_rate is None or other.checked_pass_rate is None:
         return None

@@ -54,7 +54,7 @@ def sweep_rows(sweep: Sweep, scores: Scores, *, num_resamples: int = 10_000) -> 
     """Arms, contrasts and claims in the order of the file; those of an arm without scores are left out."""
     reference = scores.get(sweep.reference, ())
     arms = [_arm_row(arm.name, metric, scenario, scores[arm.name], () if arm.name == sweep.reference else reference,
-                     arm.paper.get(metric, "") if scenario == MEAN else "", num_resamples)
+                     arm.paper.get(metric) if scenario == MEAN else None, num_resamples)
             for arm in sweep.arms if arm.name in scores for metric in sweep.metrics
             for scenario in (MEAN, *(SCENARIOS if metric in sweep.by_scenario else ()))]
     pairs = [(first, second) for first, second in sweep.contrasts if {first, second} <= scores.keys()]
@@ -111,9 +111,9 @@ def unit_of(sweep: Sweep, metric: str) -> str:
 
 
 def _arm_row(arm: str, metric: str, scenario: str, runs: Sequence[Sequence[EpisodeScore]], reference: Sequence[Sequence[EpisodeScore]],
-             paper: float | str, num_resamples: int) -> Row:
+             paper: float | None, num_resamples: int) -> Row:
     groups = seed_groups([_of(run, scenario) for run in runs], metric, beside=reference)
-    row = Row("arm", arm, metric, scenario, None, num_seeds=len(runs), paper=f"{paper:g}" if paper else "")
+    row = Row("arm", arm, metric, scenario, None, num_seeds=len(runs), paper="" if paper is None else f"{paper:g}")
     if not groups:
         return row
     found = bootstrap_interval(groups, num_resamples=num_resamples)

@@ -55,7 +55,7 @@ def _folded(start: Any, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
 
 def _usual_scales(start: Any, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
     """Norm -> mean over all tokens of 1 / root mean square of its input, one a head."""
-    sums = {name: torch.zeros(1) for name, _ in _norms(start)}
+    sums = {name: torch.zeros(1, device=start.device) for name, _ in _norms(start)}
 
     def note(name: str, norm: Any, vectors: Tensor) -> None:   # [1, tokens, heads, head_dim]
         sums[name] = sums[name] + torch.rsqrt(vectors.pow(2).mean(-1) + norm.variance_epsilon).sum((0, 1))
@@ -63,7 +63,7 @@ def _usual_scales(start: Any, rows: Sequence[Sequence[int]]) -> dict[str, Tensor
     hooks = [norm.register_forward_pre_hook(lambda norm, inputs, name=name: note(name, norm, inputs[0])) for name, norm in _norms(start)]
     try:
         for row in rows:
-            start(input_ids=torch.tensor([list(row)]), use_cache=False)
+            start(input_ids=torch.tensor([list(row)], device=start.device), use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
