@@ -16,16 +16,19 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from lib import pipeline, plots, tracking
 from lib.evaluate.pass_rate import EpisodeScore
 from lib.evaluate.report import load_scores
 from lib.evaluate.roles import SCORES
 from lib.evaluate.sweep_table import as_markdown, as_table, forest, sweep_rows, unit_of
+from lib.metrics import describe
 from lib.provenance import ROOT
 from lib.side_by_side import Command, run_side_by_side
 from lib.stages import StageParams
 from lib.store import open_store, store_folder
-from lib.sweep_file import ELSEWHERE, EVALUATION, SHARED, Step, Sweep, arm_steps, read_sweep
+from lib.sweep_file import ELSEWHERE, EVALUATION, SHARED, Curve, Step, Sweep, arm_steps, read_sweep
 from lib.warm_kernel import warm_kernels
 
 STAGE = "sweep"                          # tag `stage` of the run that holds table and figure
@@ -152,11 +155,24 @@ def log_results(sweep: Sweep, path: Path, runs: Runs, seeds: Sequence[int]) -> N
                 note=f"lines: 95% bootstrap over queries and {len(seeds)} training seed{'s' if len(seeds) > 1 else ''}")
             tracking.log_figure(figure, "sweep")
             figure.savefig(folder / "figure.png")
+        if sweep.curve and set(sweep.curve.arms) & runs.keys():
+            figure = draw_curve(sweep.curve, runs, seeds, title=sweep.question)
+            tracking.log_figure(figure, "curve")
+            figure.savefig(folder / "curve.png")
         tracking.log_table(as_table(rows), "sweep")
         for product in sorted(folder.iterdir()):
             tracking.log_product(product)
+        names = ", ".join(product.name for product in sorted(folder.iterdir()))
     print(text)
-    print(f"table.md, table.csv, figure.png and runs.json are products of run {run.run_id}")
+    print(f"{names} are products of run {run.run_id}")
+
+
+def draw_curve(curve: Curve, runs: Runs, seeds: Sequence[int], *, title: str) -> Figure:
+    """What the curve's stage of its arms logged on its way, seed by seed; an arm that did not run is left out."""
+    values = {arm: [[value for _, value in tracking.curve(tracking.ancestor(runs[arm][seed], curve.stage), curve.metric)] for seed in seeds]
+              for arm in curve.arms if arm in runs}
+    unit = describe(curve.metric).unit
+    return plots.arm_lines(values, places=curve.places, title=title, ylabel=plots.axis_label(curve.metric, unit), is_share=unit == "share")
 
 
 def read_scores(run_id: str, role: str, search: str) -> list[EpisodeScore]:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lib.evaluate.report import BESIDE, MEASURES, MEAN
-from lib.metrics import SCENARIOS
+from lib.metrics import SCENARIOS, stage_keys
 from lib.params import check_given, freeze
 from lib.pipeline import STAGES, Stage
 
@@ -63,6 +63,15 @@ class Claim(_Part):
     paper: Text                            # the figure that the paper prints and where, or why there is none
 
 
+class Curve(_Part):
+    """A metric that a stage of the arms logs at several places on its way, drawn with one line an arm."""
+
+    stage: Name
+    metric: Text
+    places: Annotated[list[Text], Field(min_length=2)]   # names of its values, in order
+    arms: Annotated[list[Name], Field(min_length=1)]
+
+
 class Sweep(_Part):
     """A sweep file's content."""
 
@@ -76,6 +85,7 @@ class Sweep(_Part):
     metrics: Annotated[list[Text], Field(min_length=1)]  # columns of the table; the first is drawn
     by_scenario: list[Text] = []                         # metrics that have a table of their own, with a column a scenario
     reference: Name | None = None                        # arm that `win_rate` sets the others beside
+    curve: Curve | None = None                           # a second figure
     contrasts: list[Annotated[list[str], Field(min_length=2, max_length=2)]]   # arms, the first compared with the second
     claims: list[Claim] = []
 
@@ -181,6 +191,7 @@ def _wrong_arms(sweep: Sweep) -> list[str]:
     asked = [(f"contrasts[{place}]", name) for place, pair in enumerate(sweep.contrasts) for name in pair]
     asked += [(f"claims[{place}].{side}", getattr(claim, side)) for place, claim in enumerate(sweep.claims) for side in ("first", "second")]
     asked += [("reference", sweep.reference)] if sweep.reference else []
+    asked += [(f"curve.arms[{place}]", name) for place, name in enumerate(sweep.curve.arms)] if sweep.curve else []
     return found + [f"{where}: no arm {name!r}{_closest(name, names)}" for where, name in asked if name not in names]
 
 
@@ -192,6 +203,8 @@ def _wrong_stages(sweep: Sweep) -> list[str]:
         if before := {other for chain in map(CHAIN.get, map(sweep.role_of, sweep.arms)) if name in chain
                       for other in chain[:chain.index(name)]} - set(sweep.shared):
             found.append(f"shared[{place}]: {name} reads from {', '.join(sorted(before))}, which is not shared. Share that as well.")
+    if sweep.curve:
+        found += _wrong_curve(sweep, sweep.curve)
     places = [("common", name, values, None) for name, values in sweep.common.items()]
     places += [(f"arms[{place}].params", name, values, arm) for place, arm in enumerate(sweep.arms) for name, values in arm.params.items()]
     run = {name for arm in sweep.arms for name in (*CHAIN[sweep.role_of(arm)], EVALUATION)}
@@ -207,6 +220,15 @@ def _wrong_stages(sweep: Sweep) -> list[str]:
         owned = {key: "the sweep" for key in OWNED} | (OWNED_IN_EVALUATION if name == EVALUATION else {})
         found += [f"{where}, {name}: {key!r} is set by {owned[key]}. Drop it." for key in values if key in owned]
     return found
+
+
+def _wrong_curve(sweep: Sweep, curve: Curve) -> list[str]:
+    if curve.stage not in STAGES:
+        return [f"curve.stage: unknown stage {curve.stage!r}{_closest(curve.stage, STAGES)}"]
+    if curve.metric not in (known := stage_keys(curve.stage)):
+        return [f"curve.metric: {curve.stage} logs no {curve.metric!r}{_closest(curve.metric, known)}"]
+    return [f"curve.arms: arm {arm.name!r} runs no {curve.stage}. Leave it out." for arm in sweep.arms
+            if arm.name in curve.arms and curve.stage not in CHAIN[sweep.role_of(arm)]]
 
 
 def _wrong_metrics(sweep: Sweep) -> list[str]:

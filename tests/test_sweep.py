@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas
 import pytest
 import yaml
@@ -173,6 +174,10 @@ def changed(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in (CONTENT | fields).items() if value is not None}
 
 
+def curve(**fields: Any) -> dict[str, Any]:
+    return changed(curve={"stage": SFT, "metric": "sft/heldout_step_accuracy", "places": ["before", "half", "end"], "arms": ["own"]} | fields)
+
+
 def arm(**fields: Any) -> dict[str, Any]:
     return changed(arms=[{"name": "own"}, {"name": "weak"} | fields])
 
@@ -209,6 +214,11 @@ def arm(**fields: Any) -> dict[str, Any]:
     (changed(by_scenario=["tokens"]), "pull.yaml, by_scenario[0]: 'tokens' is not among `metrics`. Add it there."),
     (changed(metrics=["calls", "win_rate"]), "pull.yaml, metrics[1]: 'win_rate' sets all arms beside one. Name it as `reference`."),
     (changed(metrics=["calls", "win_rate"], reference="strong"), "pull.yaml, reference: no arm 'strong'; the closest is "),
+    (curve(stage="02_sft"), "pull.yaml, curve.stage: unknown stage '02_sft'; the closest is '02_curriculum_sft'."),
+    (curve(metric="dpo/loss"), f"pull.yaml, curve.metric: {SFT} logs no 'dpo/loss'; the closest is 'sft/loss'."),
+    (curve(arms=["strong"]), "pull.yaml, curve.arms[0]: no arm 'strong'; the closest is "),
+    (curve(arms=["sft"], stage=TREE, metric="dpo/loss"), f"pull.yaml, curve.arms: arm 'sft' runs no {TREE}. Leave it out."),
+    (curve(places=["end"]), "pull.yaml, curve.places: found ['end'] (list), expected"),
     (changed(profil="params/lab"), "pull.yaml, profil: unknown field. Drop it, or mend its name"),
     (changed(profile="params/labb"), "labb is no folder. Name a folder of params, such as params/lab."),
 ])
@@ -271,7 +281,7 @@ def test_every_number_in_a_sweep_file_says_where_it_comes_from():
         one_for_all = re.search(r"^arms:.*# (paper|ours|open)", path.read_text(), re.MULTILINE)
         told: set[str] = set()   # a number that stands there again needs no second source
         for number, line in enumerate(path.read_text().splitlines(), start=1):
-            values = set(re.findall(r"\b(?!claim)\w+: [\d.]+", line)) - told
+            values = set(re.findall(r"\b(?!claim)\w+: [\d.]+(?!\w)", line)) - told
             assert not values or one_for_all or re.search(r"# .*\b(paper|ours|open)\b|\bpaper:", line), (
                 f"{path}, line {number}: add `# what. paper|ours|open: why`")
             told |= values
@@ -431,6 +441,21 @@ def test_a_sweep_ends_with_one_table_one_figure_and_verdicts_that_are_printed_an
     assert table[(table.kind == "arm") & (table.metric == "calls")].set_index("name")["mean"].to_dict() == {
         "sft": 10, "own": 13, "weak": 10, "weak_control": 10}
     assert set(json.loads(tracking.product_path(run_id, "runs.json").read_text())["own"]) == {"0", "1", "2"}
+
+
+def test_a_curve_is_drawn_from_what_the_arms_own_stages_logged(store: Path):
+    runs: sweep.Runs = {}
+    for arm, values in (("own", (0.2, 0.6, 0.7)), ("weak", (0.2, 0.3, 0.5))):
+        for seed in (0, 1):
+            made = tracking.create_run(SFT, {"stage": SFT})
+            for place, value in enumerate(values):
+                mlflow.MlflowClient().log_metric(made, "sft/heldout_step_accuracy", value + 0.1 * seed, step=place)
+            runs.setdefault(arm, {})[seed] = tracking.create_run(EVALUATION, {"stage": EVALUATION, "source_run": made})
+    asked = sweep_of(curve=curve(arms=["own", "weak", "gone"])["curve"]).curve   # "gone" failed
+    [axes] = sweep.draw_curve(asked, runs, (0, 1), title="Which learns faster?").axes
+    bold = {tuple(line.get_ydata().round(3)) for line in axes.lines if line.get_marker() == "o"}
+    assert bold == {(0.25, 0.65, 0.75), (0.25, 0.35, 0.55)}   # means of the two seeds
+    assert len({line.get_color() for line in axes.lines}) == 2 and axes.get_ylabel() == "sft/heldout_step_accuracy (share)"
 
 
 def test_several_files_are_run_one_after_another_and_a_wrong_one_stops_all(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -8,8 +8,8 @@ from lib.plots.curriculum import stage_difficulty
 from lib.plots.pairs import leak_probe, outcome_mix, pair_statistics
 from lib.plots.results import ForestRow, beside_papers, comparison_forest, scenario_bars, steps_vs_pass
 from lib.plots.style import ROLE_COLOURS, axis_label, role_colour
-from lib.plots.training import difficulty_stages, seed_lines, training_curves
+from lib.plots.training import arm_lines, difficulty_stages, seed_lines, training_curves
 
-__all__ = ["ROLE_COLOURS", "ForestRow", "axis_label", "beside_papers", "comparison_forest", "difficulty_stages", "leak_probe",
+__all__ = ["ROLE_COLOURS", "ForestRow", "arm_lines", "axis_label", "beside_papers", "comparison_forest", "difficulty_stages", "leak_probe",
            "outcome_mix", "pair_statistics", "part_bars", "role_colour", "scenario_bars", "seed_lines", "stage_difficulty", "steps_vs_pass",
            "training_curves"]

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.plots.style import SMALL, EndLabel, footnote, label_axes, label_ends, new_figure, role_colour
+from lib.plots.style import ROLE_COLOURS, SMALL, EndLabel, footnote, label_axes, label_ends, new_figure, role_colour
 
 Curve = tuple[Sequence[float], Sequence[float]]  # x, y of the same length; y may hold nan
 DIFFICULTY_COLOURS = {"easy": "#4a94d0", "medium": "#0a4fa3", "hard": "#04244d"}  # one hue, harder is darker
@@ -62,6 +62,14 @@ def seed_lines(values: Mapping[str, Sequence[float] | np.ndarray], *, places: Se
     """
     colours = {role: role_colour(role) for role in values}
     return _lines(values, colours, places=places, title=title, xlabel=xlabel, ylabel=ylabel, is_share=is_share)
+
+
+def arm_lines(values: Mapping[str, Sequence[float] | np.ndarray], *, places: Sequence[str], title: str, ylabel: str,
+              is_share: bool = True) -> Figure:
+    """`seed_lines` of the arms of one experiment, which have colours of their own, in their order."""
+    colours = [colour for role, colour in ROLE_COLOURS.items() if role != "base"]
+    by_arm = {arm: colours[place % len(colours)] for place, arm in enumerate(values)}
+    return _lines(values, by_arm, places=places, title=title, xlabel="", ylabel=ylabel, is_share=is_share)
 
 
 def moving_mean(values: Sequence[float], window: int) -> np.ndarray:
