@@ -173,7 +173,7 @@ class MctsDpoParams(StageParams):
     max_context: Annotated[int, Field(ge=64)] = 1536   # tokens of a conversation with the step; a longer one gets no step
     progress_weight: NotNegative = 0.5   # worth of all facts found, before the end; 0 counts the end alone
     unended: Literal["wrong", "open"] = "wrong"   # what a path of the hub is at max_depth: ended wrong, or worth what it found
-    give_up_outcome: Outcome = 0.0       # worth of giving up on a query of the hub that can be answered; -1 is that of a wrong answer
+    give_up_outcome: Outcome = -0.5      # worth of giving up on a query of the hub that can be answered; -1 is that of a wrong answer
     self_weight: NotNegative = 0.0       # weight of the policy's own judgement; 0 does not ask for it
     # the next three are of hub_steps and of held-back answers, which nothing carries out
     level: Literal["call", "argument", "sentence"] = "argument"   # how much of an answer is one step

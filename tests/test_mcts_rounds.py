@@ -94,7 +94,7 @@ def test_a_call_that_finds_a_fact_of_the_plan_is_worth_its_share(hub: Hub, queri
 
 
 @pytest.mark.parametrize(("solvable", "weights", "outcome"), [
-    (False, {}, 1.0), (False, {"give_up_outcome": -1.0}, 1.0), (True, {}, 0.0), (True, {"give_up_outcome": -1.0}, -1.0)])
+    (False, {}, 1.0), (False, {"give_up_outcome": -1.0}, 1.0), (True, {}, -0.5), (True, {"give_up_outcome": -1.0}, -1.0)])
 def test_giving_up_is_right_where_nothing_can_be_found_and_has_a_worth_of_its_own_elsewhere(
         hub: Hub, queries: list[Query], solvable: bool, weights: dict[str, float], outcome: float):
     query = next(query for query in queries if query.solvable == solvable)
@@ -152,6 +152,24 @@ def test_the_search_prefers_calls_to_giving_up_where_there_is_an_answer_and_pair
     assert tree.win and called.value("q_value") > gave_up.value("q_value") == -0.5
     pairs = list(value_pairs([tree], PairRules(), Counter()))
     assert pairs and all(pair.rejected == give_up() and pair.source == "mcts" for pair in pairs)
+
+
+def test_no_pair_prefers_giving_up_where_there_is_an_answer_though_a_wrong_one_is_worse(
+        hub: Hub, queries: list[Query], tmp_path: Path):
+    class Poor(Oracle):
+        """Answers at once, wrongly, or gives up."""
+
+        async def sample(self, states: Sequence[State], n: int, *, seeds: Sequence[int]) -> list[list[Step]]:
+            return [[answer("I do not know."), give_up()][:n] for _ in states]
+
+    solvable = next(query for query in queries if query.solvable)
+    unsolvable = next(query for query in queries if not query.solvable)
+    for query, num_pairs in ((solvable, 0), (unsolvable, 1)):
+        path = tmp_path / f"{query.solvable}.jsonl"
+        [tree] = search_queries(hub, [query], Poor(hub, query), Rules(4, 2, 4), seed=0, journal_path=path).results
+        removed: Counter[str] = Counter()
+        assert len(list(value_pairs([tree], PairRules(min_chosen_q=-1.0), removed))) == num_pairs
+        assert removed["chosen_wrong"] == 1 - num_pairs
 
 
 # --- going on after a kill ---

@@ -39,13 +39,14 @@ class HubProblem:
     Args:
         progress_weight: O of a state before the end, where all facts of the plan are found; 0 counts the end alone, as the paper does.
         self_weight: of the policy's own judgement C; 0 does not ask for it.
-        give_up_outcome: O of giving up on a query that can be answered. -1 is as bad as a wrong answer; above it a search that goes back
-            from a give-up (DFSDT) is done justice.
+        give_up_outcome: O of giving up on a query that can be answered. -1 is as bad as a wrong answer, though DFSDT goes back from a
+            give-up to another branch; at 0 a policy that is more often wrong than right does best to give up always. Below 0 no pair
+            prefers it (`lib.trees.value_pairs`, chosen_wrong).
         max_steps: after which an episode without an end counts as one that ended wrong, as an evaluation counts it; 0 leaves it open.
     """
 
     def __init__(self, hub: Hub, query: Query, policy: Policy, environment: Environment, *, progress_weight: float = 0.5,
-                 self_weight: float = 0.0, max_steps: int = 0, give_up_outcome: float = 0.0) -> None:
+                 self_weight: float = 0.0, max_steps: int = 0, give_up_outcome: float = -0.5) -> None:
         self._hub, self._query, self._policy, self._environment = hub, query, policy, environment
         self._progress_weight, self._self_weight, self._max_steps = progress_weight, self_weight, max_steps
         self._give_up_outcome = give_up_outcome

@@ -25,7 +25,7 @@ GROWN = {"mcts": (mcts, "MCTS"), "best_of_n": (best_of_n, "BestOf")}   # how a t
 
 def search_queries(
     hub: Hub, queries: Sequence[Query], policy: Policy, rules: Rules, *, seed: int, journal_path: Path, search: str = "mcts",
-    progress_weight: float = 0.5, self_weight: float = 0.0, max_steps: int = 0, give_up_outcome: float = 0.0, concurrency: int = 64,
+    progress_weight: float = 0.5, self_weight: float = 0.0, max_steps: int = 0, give_up_outcome: float = -0.5, concurrency: int = 64,
     max_failures: int = 0, label: str = "MCTS",
 ) -> Run[Tree]:
     """One tree a query, in order. Those that `journal_path` holds are not searched again, and count as outcomes like the others.
