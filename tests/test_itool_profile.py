@@ -368,7 +368,7 @@ def test_our_own_files_of_samples_are_read_as_well(llama: Chat, tmp_path: Path):
 @pytest.mark.parametrize(("values", "message"), [
     ({"mask_share": 0.5}, "mask_share 0.5: names are masked in success paths of trees alone. Set it to 0"),
     ({"data_format": "xlam"}, r"4 rows or turns set aside, 0 left. Is it 'xlam' data \(data_format\)\?\n4 x query: first row 1, query: "),
-    ({"data_path": "data/nowhere.json"}, "data_path: no file .*data/nowhere.json; expected one, or a data set's name"),
+    ({"data_path": "data/nowhere.json"}, "data_path: no file .*data/nowhere.json; expected one, a data set's name"),
 ])
 def test_parameters_that_do_not_fit_the_data_are_told(llama: Chat, tmp_path: Path, values: dict[str, Any], message: str):
     path = tmp_path / "rows.json"
