@@ -80,3 +80,16 @@ def test_a_round_searches_them_piece_by_piece(steps: AnswerBuffer, chat: Chat, t
     policy = LocalPolicy(model, chat, temperature=1.0, max_new_tokens=24)
     run = steps.search([0, 5], policy, Rules(1, 2, 2), params, seed=0, journal_path=tmp_path / "trees.jsonl")
     assert [tree.query_id for tree in run.results] == [steps.asked[0].sample_id, steps.asked[5].sample_id]
+
+
+def test_what_the_parameters_say_of_worth_reaches_the_searches(buffer: HubBuffer, monkeypatch: pytest.MonkeyPatch):
+    asked: dict[str, object] = {}
+
+    def note(hub: object, queries: object, policy: object, rules: object, **told: object) -> None:
+        asked.update(told, queries=queries)
+
+    monkeypatch.setattr("lib.train.hub_buffer.search_queries", note)
+    given = {"search": "best_of_n", "progress_weight": 0.25, "self_weight": 0.125, "give_up_outcome": -0.75}
+    for unended, max_steps in (("wrong", 5), ("open", 0)):
+        buffer.search([2, 0], None, Rules(1, 2, 5), freeze("04_mcts_dpo", given | {"unended": unended}), seed=3)
+        assert asked == given | {"max_steps": max_steps, "seed": 3, "queries": [buffer.queries[2], buffer.queries[0]]}

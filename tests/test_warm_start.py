@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from lib.train import pretrain
 from lib.train.mixture import PretrainSettings
 from lib.train.pretrain import new_model, save_as
 from lib.train.warm_start import begin_with
+from lib.worlds.episode import Episode
 
 SIZES = {"hidden": 16, "layers": 2, "heads": 2, "head_dim": 8, "feed_forward": 32}
 VOCAB = 40
@@ -69,6 +72,19 @@ def test_a_start_without_the_norms_that_are_needed_is_refused():
 def test_a_later_start_skips_the_first_part_of_the_course():
     assert [PretrainSettings().course_at(share) for share in (0.0, 0.5, 1.0)] == [0.0, 0.5, 1.0]
     assert [PretrainSettings(course_from=0.8).course_at(share) for share in (0.0, 0.5, 1.0)] == pytest.approx([0.8, 0.9, 1.0])
+
+
+def test_a_pretraining_draws_its_rows_from_that_point_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    points: list[float] = []
+
+    def drawn(rng: Random, chat: Any, progress: float, settings: PretrainSettings) -> list[list[Episode]]:
+        points.append(progress)
+        return [[Episode(chat, [2, 5, 9, 1] * 5, [False, True] * 10)]]   # 20 tokens
+
+    monkeypatch.setattr(pretrain, "batches", drawn)
+    settings = PretrainSettings(num_tokens=80, course_from=0.6)
+    pretrain.pretrain(small("llama"), None, settings, folder=tmp_path, log=lambda metrics, step: None, probe=lambda model: {})
+    assert points == pytest.approx([0.6, 0.7, 0.8, 0.9])
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
